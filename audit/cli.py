@@ -1,0 +1,239 @@
+"""The command line, thin: each body imports what it needs when it runs.
+
+Exit codes: 0 done, 2 usage or input, 3 incomplete, 70 internal.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audit.errors import FaircamError, InputError, nearest
+
+if TYPE_CHECKING:
+    from audit.console import Bars
+    from audit.run import Run
+
+__all__ = ["app", "main"]
+
+_INTERNAL = 70
+_INCOMPLETE = 3
+
+app = typer.Typer(
+    name="faircam",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Audits image-classification CNNs in PyTorch and Keras: whom the model serves worse, with what "
+    "certainty, and what it looks at when it decides.",
+    epilog="Start with: [bold]faircam demo --out demo[/bold]",
+)
+
+Folder = Annotated[Path, typer.Option("--out", help="Folder to write; made if it is missing.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Follow import paths in the config. They are code; the run records it.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from audit import __version__
+
+        typer.echo(f"faircam {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: [bold]faircam demo --out demo[/bold]")
+def demo(
+    out: Folder = Path("demo"),
+    seed: Annotated[int | None, typer.Option(help="Of the drawn images and the trainings.")] = None,
+) -> None:
+    """Do the whole job on built-in synthetic data: draw, train, audit, explain, report.
+
+    Trains one network in every framework that is installed, on data with a planted bias and on a
+    control without, and audits them. Needs no network. Takes some minutes on two cores.
+    """
+    from audit.console import Bars, say
+    from audit.demo import run_demo
+
+    with Bars() as bars:
+        result = run_demo(out, seed=seed, progress=bars.update, training=bars.epoch)
+    for run in result.runs:
+        _tell(run)
+    say(f"Report:     {result.report}")
+    say(f"Control:    {result.control_report}")
+    say(f"Dashboard:  faircam dashboard {out}")
+
+
+@app.command(epilog="Example: [bold]faircam init my-audit[/bold], then edit my-audit/audit.yaml")
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")]) -> None:
+    """Write a commented audit.yaml and policy.yaml for your own model and data."""
+    from audit.console import say
+    from audit.scaffold import write_scaffold
+
+    for path in write_scaffold(folder):
+        say(f"Wrote {path}")
+    say(f"Next: edit them, then  faircam run {folder / 'audit.yaml'} --out runs/first --dry-run")
+
+
+@app.command(epilog="Example: [bold]faircam train train.yaml --out models/plain[/bold]")
+def train(
+    config: Annotated[Path, typer.Argument(metavar="train.yaml", help="What to train, on what.")],
+    out: Folder = Path("trained"),
+) -> None:
+    """Train the plain CNN (or the deeper one) and save model, history and learning curves."""
+    from audit.config import TrainConfig, load_config
+    from audit.console import Bars, say
+    from audit.training.recipe import train as train_network
+
+    settings = load_config(TrainConfig, config)
+    with Bars() as bars:
+        result = train_network(settings, config.parent, out, progress=bars.epoch)
+    say(result.note)
+    say(f"Model:   {result.folder}")
+    say(f"Curves:  {result.folder / 'curves.svg'}")
+    say(f"To audit it, copy the entry in {result.folder / 'model.yaml'} into your audit.yaml")
+
+
+@app.command(epilog="Example: [bold]faircam run audit.yaml --out runs/first[/bold]")
+def run(
+    config: Annotated[Path, typer.Argument(metavar="audit.yaml", help="What to audit, on what.")],
+    out: Folder,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, estimate time, memory and disk, write nothing.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    trust_code: TrustCode = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; overrides the config.")] = None,
+) -> None:
+    """Audit one or more models and write the run folder."""
+    from audit.config import AuditConfig, load_config
+    from audit.console import Bars, say
+    from audit.estimate import estimate
+    from audit.pipeline import run_audit
+    from audit.preflight import preflight
+
+    settings = load_config(AuditConfig, config)
+    if device is not None:
+        execution = settings.execution.model_copy(update={"device": device})
+        settings = settings.model_copy(update={"execution": execution})
+    checked = preflight(settings, config.parent)
+    if dry_run:
+        for line in estimate(checked, out, trust_code=trust_code, resume=resume):
+            say(line)
+        return
+    with Bars() as bars:
+        done = run_audit(checked, out, resume=resume, trust_code=trust_code, progress=bars.update)
+    _tell(done)
+    say(f"Next: faircam report {out}   or   faircam dashboard {out}")
+    if not done.complete:
+        raise typer.Exit(_INCOMPLETE)
+
+
+@app.command(epilog="Example: [bold]faircam report runs/first[/bold]")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    format: Annotated[str, typer.Option("--format", help="html")] = "html",
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; RUN/report.html by default.")] = None,
+) -> None:
+    """Write the report of a run as one self-contained file."""
+    from audit.console import say
+    from audit.run import open_run
+
+    _own("reports")
+    from reports import write_report
+
+    say(f"Report: {write_report(open_run(folder), out, format)}")
+
+
+@app.command(epilog="Example: [bold]faircam dashboard runs[/bold]")
+def dashboard(
+    folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]", help="A run folder, or a folder of them.")] = Path(),
+    port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1; a free one by default.")] = None,
+) -> None:
+    """Open the dashboard over finished runs, on this machine only."""
+    _own("dashboard")
+    from dashboard import launch
+
+    raise typer.Exit(launch(folder, port))
+
+
+def _tell(run: Run) -> None:
+    """Say what a run found, and what did not make it."""
+    from audit.console import findings_table, say, warn
+
+    findings_table(run)
+    problems = run.table("problems")
+    for line in problems.drop_duplicates(["image_id", "status"]).head(5).itertuples():
+        warn(f"{line.path}: {line.status} ({line.detail})")
+    if len(problems) > 5:
+        warn(f"... {len(problems)} problems in all: table `problems` of the run")
+    if not run.complete:
+        warn("the run is INCOMPLETE")
+    say(f"Run:        {run.path}")
+
+
+def _own(package: str) -> None:
+    """Make sure that a package of ours was not shadowed by a user's file of the same name."""
+    import importlib.util
+
+    found = importlib.util.find_spec(package)
+    place = Path(found.origin).resolve().parent.parent if found and found.origin else None
+    ours = Path(__file__).resolve().parent.parent
+    if place != ours:
+        raise InputError(
+            f"Python finds another '{package}' at {found.origin if found else 'no place'}",
+            fix=f"rename that file, or start faircam from another folder; ours is in {ours}",
+        )
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except FaircamError as error:
+        _stop(f"Error: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        _stop("Stopped. What was committed is kept: use --resume to go on.", _INCOMPLETE)
+    except Exception as error:  # everything else is a defect of ours or of the installation
+        _handle(error)
+
+
+def _handle(error: Exception) -> None:
+    import os
+
+    if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+        message = error.format_message()
+        _stop(f"Error: {message}\nTry: faircam --help", 2)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        _stop(f"Error: the package '{error.name}' is not installed. Fix: {_extra_for(error.name)}", 2)
+    if os.environ.get("FAIRCAM_TRACEBACK"):
+        raise error
+    kind = type(error).__name__
+    _stop(f"Internal error: {kind}: {error}\nSet FAIRCAM_TRACEBACK=1 to see where, and please report it.", _INTERNAL)
+
+
+def _extra_for(module: str) -> str:
+    extras = {
+        "torch": ("torch", "torchvision", "captum", "safetensors"),
+        "tensorflow": ("tensorflow", "keras", "tf_explain", "cv2", "h5py"),
+        "dashboard": ("streamlit", "plotly"),
+    }
+    names = {module.split(".")[0]: extra for extra, modules in extras.items() for module in modules}
+    extra = names.get(module.split(".")[0])
+    return f"pip install 'faircam[{extra}]'" if extra else f"pip install {module}{nearest(module, [])}"
+
+
+def _stop(message: str, code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(message + "\n")
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

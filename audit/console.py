@@ -1,0 +1,83 @@
+"""What the commands print: progress bars, the table of findings, warnings."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from audit.run import Run
+
+__all__ = ["Bars", "findings_table", "say", "warn"]
+
+_OUT = Console(soft_wrap=True, highlight=False)
+_ERR = Console(stderr=True, soft_wrap=True, highlight=False)
+_MARKS = {"fail": ("✗", "red"), "inconclusive": ("?", "yellow"), "warn": ("!", "yellow"), "pass": ("✓", "green")}
+_SHOWN = 30
+
+
+def say(text: str) -> None:
+    """Print a line, as it is."""
+    _OUT.print(Text(text))
+
+
+def warn(text: str) -> None:
+    """Print a line on standard error, as it is."""
+    _ERR.print(Text(f"Note: {text}", style="yellow"))
+
+
+class Bars:
+    """Progress bars, one a stage and model; on standard error, so that output can be piped."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=_ERR,
+        )
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+
+    def update(self, stage: str, model: str, done: int, total: int, note: str = "") -> None:
+        """Move the bar of a stage and model."""
+        key = (stage, model)
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(f"{stage:<10} {model}", total=total, note="")
+        self._progress.update(self._tasks[key], completed=done, note=note)
+
+    def epoch(self, model: str, done: int, total: int, note: str = "") -> None:
+        """Move the bar of a training, with its latest figures."""
+        self.update("train", model, done, total, note)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def findings_table(run: Run) -> None:
+    """Print the findings of a run, failing first."""
+    findings = run.table("findings")
+    say("")
+    say(f"{run.name}: {run.path.name}")
+    order = {"fail": 0, "error": 1, "inconclusive": 2, "warn": 3, "pass": 4, "waived": 5}
+    findings = findings.sort_values("verdict", key=lambda column: column.map(order), kind="stable")
+    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
+    for name in ("verdict", "model", "finding"):
+        table.add_column(name, overflow="fold")
+    for row in findings.head(_SHOWN).itertuples():
+        mark, colour = _MARKS.get(str(row.verdict), ("-", "white"))
+        table.add_row(Text(f"{mark} {row.verdict}", style=colour), Text(str(row.model)), Text(str(row.text)))
+    _OUT.print(table)
+    if len(findings) > _SHOWN:
+        say(f"... {len(findings)} findings in all: table `findings` of the run")

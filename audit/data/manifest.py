@@ -1,0 +1,246 @@
+"""From a manifest or an image folder to one checked table of images, labels, groups and clusters.
+
+No pixel is read here; paths are resolved inside the declared root and looked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from audit.config import AttributeConfig, DataConfig, SplitConfig
+from audit.errors import DataError, nearest
+from audit.run.files import canonical_json, sha256_bytes
+
+__all__ = ["MISSING", "Dataset", "load_dataset"]
+
+MISSING = "(missing)"
+"""The visible group of images whose attribute is not known."""
+
+_IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images of an audit or a training, not yet read.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        `image_id`, `path` (relative to `root`), `label`, `split`, `cluster`, `region_path` and a
+        column ``attr_NAME`` an attribute; strings, None where there is nothing. Index 0 to N - 1.
+    classes : tuple of str
+        Distinct labels, sorted.
+    root : Path
+        Folder that every path lies in.
+    attributes : tuple of AttributeConfig
+    fingerprint : str
+        SHA-256 over the rows.
+    """
+
+    rows: pd.DataFrame
+    classes: tuple[str, ...]
+    root: Path
+    attributes: tuple[AttributeConfig, ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def load_dataset(config: DataConfig, base: Path) -> Dataset:
+    """Read and check the images' table.
+
+    Parameters
+    ----------
+    config : DataConfig
+        The `data` section.
+    base : Path
+        Folder that the configured paths are relative to.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        A file or column is missing, a label is empty, an id stands twice, a path leaves the root,
+        an attribute cannot be binned, or no row is left.
+    """
+    source = config.manifest or config.image_folder
+    where = str(source)
+    table, root = _from_manifest(config, base) if config.manifest else _from_folder(config, base)
+    if config.split is not None:
+        table = _keep(table, config.split, where)
+    if table.empty:
+        raise DataError("holds no images", where=where, fix="check the file and data.split.keep")
+    rows = pd.DataFrame(index=table.index)
+    rows["path"] = _paths(table, config.image, where)
+    rows["image_id"] = _ids(table, config, rows["path"], where)
+    rows["label"] = _labels(table, config.label, where)
+    rows["split"] = _text(table, config.split.column) if config.split else None
+    rows["cluster"] = _clusters(table, config.cluster, where) if config.cluster else None
+    for attribute in config.groups:
+        rows[f"attr_{attribute.name}"] = _groups(table, attribute, where)
+    rows["region_path"] = _paths(table, config.regions.column, where) if config.regions else None
+    rows = rows.reset_index(drop=True)
+    classes = tuple(sorted(rows["label"].unique()))
+    fingerprint = sha256_bytes(canonical_json(rows.astype(object).where(rows.notna(), None).to_dict("split")["data"]))
+    return Dataset(rows, classes, root, config.groups, fingerprint)
+
+
+def _from_manifest(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path]:
+    path = base / str(config.manifest)
+    root = base / config.root if config.root else path.parent
+    return _read_table(path), root
+
+
+def _from_folder(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path]:
+    """One folder a class; an attributes table is joined on its column `image`."""
+    root = base / str(config.image_folder)
+    if not root.is_dir():
+        raise DataError("is not a folder", where=str(config.image_folder), fix="check data.image_folder")
+    files = sorted(file for file in root.glob("*/*") if file.suffix.lower() in _IMAGE_SUFFIXES)
+    table = pd.DataFrame(
+        {
+            config.image: [file.relative_to(root).as_posix() for file in files],
+            config.label: [file.parent.name for file in files],
+        },
+        dtype="str",
+    )
+    if config.attributes_table is None:
+        return table, root
+    attributes = _read_table(base / config.attributes_table)
+    where = config.attributes_table
+    _need(attributes, config.image, where)
+    _unique(attributes[config.image], where, config.image)
+    unknown = set(attributes[config.image]) - set(table[config.image])
+    if unknown:
+        raise DataError(
+            f"names {len(unknown)} images that the folder does not hold, such as '{min(unknown)}'", where=where
+        )
+    return table.merge(attributes.drop(columns=config.label, errors="ignore"), on=config.image, how="left"), root
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """A CSV as strings exactly as written, a Parquet file with its own types."""
+    if not path.is_file():
+        raise DataError("no such file", where=str(path), fix="check the path in the config")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+    except pd.errors.EmptyDataError as error:
+        raise DataError("is empty", where=str(path)) from error
+    except (ValueError, OSError) as error:
+        raise DataError(f"cannot be read as a table: {' '.join(str(error).split())}", where=str(path)) from error
+
+
+def _need(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:
+    if column not in table.columns:
+        allowed = [str(name) for name in table.columns]
+        raise DataError(
+            f"no column '{column}'; there are {', '.join(allowed)}.{nearest(column, allowed)}", where=where
+        )
+    return table[column]
+
+
+def _text(table: pd.DataFrame, column: str) -> pd.Series[str]:
+    """A column as strings, None where empty; whole floats as Parquet gives them lose their `.0`."""
+    values = table[column]
+    if pd.api.types.is_float_dtype(values) and (values.dropna() == np.floor(values.dropna())).all():
+        values = values.astype("Int64")
+    return values.map(str, na_action="ignore").astype(object).where(values.notna(), None)
+
+
+def _keep(table: pd.DataFrame, split: SplitConfig, where: str) -> pd.DataFrame:
+    _need(table, split.column, where)
+    values = _text(table, split.column)
+    wanted = [str(value) for value in split.keep]
+    present = sorted({value for value in values if value is not None})
+    for value in wanted:
+        if value not in present:
+            raise DataError(
+                f"column '{split.column}' has no value '{value}'; there are {', '.join(present)}."
+                f"{nearest(value, present)}",
+                where=where,
+            )
+    return table[values.isin(wanted)]
+
+
+def _paths(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:
+    """Paths that stay inside the root, by their text; what they point to is checked when opened."""
+    _need(table, column, where)
+    values = _text(table, column)
+    for row, value in zip(values.index, values, strict=True):
+        if value is None:
+            raise DataError(f"row {row + 2}: column '{column}' is empty", where=where)
+        path = PurePosixPath(value.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or "\0" in value or "://" in value:
+            raise DataError(
+                f"row {row + 2}: path '{value}' leaves the folder of the images",
+                where=where,
+                fix="use paths relative to data.root",
+            )
+    return values
+
+
+def _ids(table: pd.DataFrame, config: DataConfig, paths: pd.Series[str], where: str) -> pd.Series[str]:
+    """Ids that are unique and usable as a file name."""
+    if config.id is not None:
+        _need(table, config.id, where)
+        ids = _text(table, config.id)
+        if ids.isna().any():
+            raise DataError(f"column '{config.id}' has empty cells", where=where)
+    else:
+        ids = paths
+    _unique(ids, where, config.id or config.image)
+    return ids.map(lambda value: value.replace("/", "__").replace("\\", "__"))
+
+
+def _unique(values: pd.Series[str], where: str, column: str) -> None:
+    twice = values[values.duplicated()]
+    if len(twice):
+        raise DataError(f"column '{column}' names '{twice.iloc[0]}' more than once", where=where)
+
+
+def _labels(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:
+    _need(table, column, where)
+    labels = _text(table, column)
+    empty = labels.index[labels.isna()]
+    if len(empty):
+        raise DataError(f"row {empty[0] + 2}: the label is empty ({len(empty)} such rows)", where=where)
+    return labels
+
+
+def _clusters(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:
+    _need(table, column, where)
+    clusters = _text(table, column)
+    empty = clusters.index[clusters.isna()]
+    if len(empty):
+        raise DataError(
+            f"row {empty[0] + 2}: cluster column '{column}' is empty ({len(empty)} such rows)",
+            where=where,
+            fix="give every image the person or thing it shows",
+        )
+    return clusters
+
+
+def _groups(table: pd.DataFrame, attribute: AttributeConfig, where: str) -> pd.Series[str]:
+    _need(table, attribute.column, where)
+    if attribute.bins is None:
+        return _text(table, attribute.column).fillna(MISSING)
+    values = pd.to_numeric(table[attribute.column], errors="coerce")
+    bad = table.loc[values.isna() & table[attribute.column].notna(), attribute.column]
+    if len(bad):
+        raise DataError(f"column '{attribute.column}' is binned but holds '{bad.iloc[0]}'", where=where)
+    edges = [-np.inf, *attribute.bins, np.inf]
+    names = [f"< {edges[1]:g}", *(f"{a:g} to < {b:g}" for a, b in pairwise(edges[1:-1]))]
+    names.append(f">= {edges[-2]:g}")
+    binned = pd.cut(values, edges, right=False, labels=names)
+    return binned.astype(object).where(values.notna(), MISSING)

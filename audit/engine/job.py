@@ -1,0 +1,226 @@
+"""What a worker is told: the model, the images, the classes and the methods. Small and picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from audit.config import AuditConfig, ExplanationsConfig, ModelConfig, Preprocessing
+from audit.data.images import Decoded, decode, decode_regions
+from audit.data.manifest import Dataset
+from audit.errors import ConfigError, DataError, nearest
+
+__all__ = ["FileSource", "ImageSource", "Job", "OutputMap", "audit_classes", "check_labels"]
+
+
+class ImageSource(Protocol):
+    """Where a worker gets images from."""
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Rows of the dataset, as in `audit.data.manifest.Dataset.rows`."""
+        ...
+
+    def read(self, position: int) -> Decoded:
+        """Read the image of one row."""
+        ...
+
+    def regions(self, position: int) -> np.ndarray | Decoded | None:
+        """Region map of one row ``(H, W)`` uint8, the reason why there is none, or None without maps."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Images in files, decoded and preprocessed one by one."""
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    max_pixels: int
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Rows of the dataset."""
+        return self.dataset.rows
+
+    def read(self, position: int) -> Decoded:
+        """Decode one file."""
+        path = str(self.dataset.rows["path"].iat[position])
+        return decode(self.dataset.root, path, self.preprocessing, self.max_pixels)
+
+    def regions(self, position: int) -> np.ndarray | Decoded | None:
+        """Decode one region map."""
+        path = self.dataset.rows["region_path"].iat[position]
+        if path is None:
+            return None
+        return decode_regions(self.dataset.root, str(path), self.preprocessing, self.max_pixels)
+
+
+@dataclass(frozen=True)
+class OutputMap:
+    """From the model's own classes to the classes of the data.
+
+    Attributes
+    ----------
+    own : tuple of str
+        The model's classes in output order.
+    classes : tuple of str
+        The classes of the audit.
+    code : tuple of int
+        For each of the model's classes the index of its class in `classes`.
+    """
+
+    own: tuple[str, ...]
+    classes: tuple[str, ...]
+    code: tuple[int, ...]
+
+    @staticmethod
+    def build(model: ModelConfig, classes: tuple[str, ...]) -> OutputMap:
+        """Check a model's `classes` and `outputs` against the classes of the audit.
+
+        Raises
+        ------
+        ConfigError
+            An output names an unknown class, a class is mapped twice or not at all.
+        """
+        own = model.classes or classes
+        where = f"models.{model.name}"
+        if model.outputs is None:
+            if set(own) != set(classes):
+                raise ConfigError(
+                    f"its classes are {list(own)}, the audit's are {list(classes)}",
+                    where=where,
+                    fix="say with 'outputs' which of the model's classes make up each class of the data",
+                )
+            return OutputMap(own, classes, tuple(classes.index(name) for name in own))
+        return OutputMap(own, classes, _mapped(model.outputs, own, classes, where))
+
+    def probabilities(self, own: np.ndarray) -> np.ndarray:
+        """Sum the model's probabilities ``(N, K)`` over the mapped classes."""
+        summed = np.zeros((len(own), len(self.classes)))
+        np.add.at(summed.T, list(self.code), np.asarray(own, np.float64).T)
+        return summed
+
+    def own_target(self, labels: Sequence[str]) -> np.ndarray:
+        """Index of the model's own class for each label, for ``target: label``.
+
+        Raises
+        ------
+        ConfigError
+            A label is made of several of the model's classes.
+        """
+        places = {name: [k for k, code in enumerate(self.code) if self.classes[code] == name] for name in self.classes}
+        for name in set(labels):
+            if len(places[name]) != 1:
+                raise ConfigError(
+                    f"target 'label' needs one model class for '{name}', it has {len(places[name])}",
+                    where="explanations.target",
+                    fix="use 'predicted'",
+                )
+        return np.array([places[label][0] for label in labels], np.int64)
+
+
+def _mapped(
+    outputs: dict[str, tuple[str, ...] | str], own: tuple[str, ...], classes: tuple[str, ...], where: str
+) -> tuple[int, ...]:
+    code: dict[str, int] = {}
+    rest = [name for name, parts in outputs.items() if parts == "rest"]
+    if len(rest) > 1:
+        raise ConfigError(f"'outputs' says 'rest' for {rest}; one class may have the rest", where=where)
+    for name, parts in outputs.items():
+        for part in () if isinstance(parts, str) else parts:
+            if part not in own:
+                raise ConfigError(
+                    f"'outputs.{name}' names '{part}', which the model does not have.{nearest(part, own)}", where=where
+                )
+            if part in code:
+                raise ConfigError(f"'outputs' maps '{part}' more than once", where=where)
+            code[part] = classes.index(name)
+    for part in own:
+        if part not in code and not rest:
+            raise ConfigError(
+                f"'outputs' leaves out the model's class '{part}'", where=where, fix="map it, or give one class 'rest'"
+            )
+    return tuple(code.get(part, classes.index(rest[0]) if rest else -1) for part in own)
+
+
+def audit_classes(config: AuditConfig, dataset: Dataset) -> tuple[str, ...]:
+    """Classes that the audit scores, one set for all models.
+
+    Raises
+    ------
+    ConfigError
+        The models disagree, or the positive class is none of them.
+    """
+    named: dict[str, tuple[str, ...]] = {}
+    for model in config.models:
+        classes = tuple(model.outputs) if model.outputs else model.classes
+        if classes is not None:
+            named[model.name] = tuple(sorted(classes))
+    found = set(named.values())
+    if len(found) > 1:
+        raise ConfigError(f"models are scored on different classes: {named}", fix="use 'outputs' to bring them together")
+    classes = found.pop() if found else dataset.classes
+    if config.positive is not None and config.positive not in classes:
+        raise ConfigError(
+            f"'{config.positive}' is none of the classes {list(classes)}.{nearest(config.positive, classes)}",
+            where="positive",
+        )
+    return classes
+
+
+def check_labels(dataset: Dataset, classes: tuple[str, ...], where: str) -> None:
+    """Refuse labels that are no class of the audit.
+
+    Raises
+    ------
+    DataError
+        Naming the first such row and the nearest class.
+    """
+    unknown = dataset.rows.index[~dataset.rows["label"].isin(classes)]
+    if len(unknown):
+        row = dataset.rows.loc[unknown[0]]
+        raise DataError(
+            f"label '{row['label']}' of '{row['path']}' is none of the classes {list(classes)} "
+            f"({len(unknown)} such rows).{nearest(str(row['label']), classes)}",
+            where=where,
+            fix="correct the labels, or map the model's classes with 'outputs'",
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything but the adapter that a worker needs for one model.
+
+    Attributes
+    ----------
+    run : Path
+        Run folder.
+    fingerprint : str
+        Of the plan.
+    model : str
+        Name of the model.
+    source : ImageSource
+    outputs : OutputMap
+    explanations : ExplanationsConfig
+    regions : dict of int to str
+        Name of each value of the region maps.
+    micro_batch : int
+    sample : tuple of int
+        Positions of the explained images; empty until every model has predicted.
+    """
+
+    run: Path
+    fingerprint: str
+    model: str
+    source: ImageSource
+    outputs: OutputMap
+    explanations: ExplanationsConfig
+    regions: dict[int, str]
+    micro_batch: int
+    sample: tuple[int, ...] = ()

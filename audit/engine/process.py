@@ -1,0 +1,95 @@
+"""The other end of the pipe: one worker process a model, driven by lines of JSON on standard input.
+
+Started as ``python -P -m audit.engine.process``. It ends as soon as its standard input does, so it
+never outlives the audit that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+from audit.config import AuditConfig
+from audit.errors import FaircamError
+from audit.run.plan import Shard
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Load the model that the first line names, then run the shards that the next lines name."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # whatever a framework prints must not mix with the answers
+    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin, orders), daemon=True).start()
+    try:
+        _serve(orders, answers)
+    except FaircamError as error:
+        _answer(answers, error={"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix})
+
+
+def _listen(stream: TextIO, orders: queue.SimpleQueue[str]) -> None:
+    """Pass orders on; leave at once when whoever gives them is gone, so that a run has one writer."""
+    for line in stream:
+        orders.put(line)
+    os._exit(0)
+
+
+def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
+    from audit.engine.job import FileSource, Job, OutputMap, audit_classes
+    from audit.data.manifest import load_dataset
+    from audit.engine.worker import Worker
+    from audit.models.loading import load_model
+
+    first = json.loads(orders.get())
+    base = Path(first["base"])
+    config = AuditConfig.model_validate(first["config"])
+    model = next(model for model in config.models if model.name == first["model"])
+    dataset = load_dataset(config.data, base)
+    classes = audit_classes(config, dataset)
+    outputs = OutputMap.build(model, classes)
+    adapter = load_model(model, base, outputs.own, config.execution, first["trust_code"])
+    _answer(answers, ready=describe(adapter.spec))
+    second = json.loads(orders.get())
+    regions = config.data.regions.names if config.data.regions else {}
+    source = FileSource(dataset, model.preprocessing, config.data.max_pixels)
+    job = Job(
+        Path(second["run"]), second["fingerprint"], model.name, source, outputs, config.explanations, regions,
+        config.execution.micro_batch,
+    )
+    worker = Worker(job, adapter)
+    while True:
+        order = json.loads(orders.get())
+        if "sample" in order:
+            worker.use_sample(tuple(order["sample"]))
+        else:
+            _answer(answers, receipt=worker.run(Shard(**order["shard"])).to_json())
+
+
+def describe(spec: Any) -> dict[str, Any]:
+    """What the record of a run says of a loaded model."""
+    return {
+        "framework": spec.framework,
+        "classes": list(spec.classes),
+        "head": spec.head,
+        "score": spec.score,
+        "layer": spec.layer,
+        "device": spec.device,
+        "parameters": spec.parameters,
+        "input_shape": list(spec.input_shape),
+        "capabilities": sorted(spec.capabilities),
+    }
+
+
+def _answer(answers: TextIO, **content: Any) -> None:
+    answers.write(json.dumps(content) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""The worker: decodes, predicts, explains and commits one shard. The same one in process and out of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from audit.data.images import Decoded, thumbnail
+from audit.engine.job import Job
+from audit.explanations.crosscheck import cross_check
+from audit.explanations.methods import METHODS
+from audit.explanations.regions import region_mass
+from audit.models.adapter import GradientPass, ModelAdapter, predicted, probabilities
+from audit.run.plan import Shard
+from audit.run.shards import Receipt, write_shard
+
+__all__ = ["Worker"]
+
+_MOST_THUMBNAILS = 2000
+
+
+class Worker:
+    """Runs the shards of one model.
+
+    Parameters
+    ----------
+    job : Job
+        What to compute, on what.
+    adapter : ModelAdapter
+        The loaded model.
+    """
+
+    def __init__(self, job: Job, adapter: ModelAdapter) -> None:
+        self.job = job
+        self.adapter = adapter
+
+    def use_sample(self, sample: tuple[int, ...]) -> None:
+        """Learn which images are explained, once every model has predicted."""
+        self.job = replace(self.job, sample=sample)
+
+    def run(self, shard: Shard) -> Receipt:
+        """Compute and commit one shard.
+
+        Returns
+        -------
+        Receipt
+            Also stored in the shard's file.
+        """
+        started = time.monotonic()
+        if shard.stage == "crosscheck":
+            rows, maps = self._cross_check(self.job.sample[shard.start : shard.stop]), {}
+        else:
+            every = shard.stage == "predict"
+            positions = list(range(shard.start, shard.stop)) if every else self.job.sample[shard.start : shard.stop]
+            explain = not every or self.job.explanations.sample == "all"
+            rows, maps = self._rows(list(positions), explain)
+        statuses = dict(Counter(rows["status"])) if len(rows) else {}
+        seconds = round(time.monotonic() - started, 3)
+        receipt = Receipt(self.job.fingerprint, self.job.model, shard, statuses, seconds)
+        write_shard(self.job.run, receipt, rows, maps)
+        return receipt
+
+    def _rows(self, positions: list[int], explain: bool) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
+        rows: list[dict[str, Any]] = []
+        maps: dict[str, list[Any]] = {method: [] for method in self.job.explanations.methods} if explain else {}
+        size = self.job.micro_batch
+        for start in range(0, len(positions), size):
+            chunk = positions[start : start + size]
+            decoded, images = self._read(chunk)
+            found = self._explained(chunk, decoded, images, maps) if explain else self._predicted(images)
+            for position, item, values in zip(chunk, decoded, found, strict=True):
+                rows.append(self._row(position, item, values))
+        return pd.DataFrame(rows), maps
+
+    def _read(self, positions: list[int]) -> tuple[list[Decoded], np.ndarray]:
+        """Images of a batch; one that cannot be read is blank, so that the others' shapes do not change."""
+        shape = self.adapter.spec.input_shape
+        decoded = [_sized(self.job.source.read(position), shape) for position in positions]
+        known = next((item.array.shape for item in decoded if item.array is not None), _known(shape))
+        decoded = [_sized(item, known) for item in decoded]
+        blank = np.zeros(known, np.float32)
+        return decoded, np.stack([blank if item.array is None else item.array for item in decoded])
+
+    def _predicted(self, images: np.ndarray) -> list[dict[str, Any]]:
+        return self._outcomes(self.adapter.scores(images))
+
+    def _explained(
+        self, positions: list[int], decoded: list[Decoded], images: np.ndarray, maps: dict[str, list[Any]]
+    ) -> list[dict[str, Any]]:
+        """Prediction, targets and maps of a batch from one pass."""
+        spec = self.adapter.spec
+        layers = (spec.layer,) if spec.layer and "grad_cam" in maps else ()
+        done = self.adapter.gradient_pass(images, self._targets(positions), layers)
+        values = self._outcomes(done.scores)
+        for index, (position, item) in enumerate(zip(positions, decoded, strict=True)):
+            values[index] |= {
+                "target": int(done.targets[index]),
+                "target_class": spec.classes[int(done.targets[index])],
+                "score": _finite(done.explained[index]),
+            }
+            values[index]["detail"] = self._thumbnail(position, item)
+        for method, kept in maps.items():
+            self._add_maps(method, done, images, positions, decoded, values, kept)
+        return values
+
+    def _add_maps(
+        self,
+        method: str,
+        done: GradientPass,
+        images: np.ndarray,
+        positions: list[int],
+        decoded: list[Decoded],
+        values: list[dict[str, Any]],
+        kept: list[Any],
+    ) -> None:
+        drawn = METHODS[method].maps(done, images, self.adapter.spec.layer)
+        for index, position in enumerate(positions):
+            found = drawn[index] if drawn is not None else None
+            status = "ok" if found is not None else "not_measured"
+            if decoded[index].array is None or (found is not None and not np.isfinite(found).all()):
+                status, found = (decoded[index].status if decoded[index].array is None else "nonfinite"), None
+            kept.append(found)
+            values[index][f"status_{method}"] = status
+            values[index][f"total_{method}"] = None if found is None else float(np.abs(found).sum(dtype=np.float64))
+            if self.job.regions:
+                values[index] |= self._regions(method, position, found, images.shape[1:3])
+
+    def _regions(
+        self, method: str, position: int, found: np.ndarray | None, size: tuple[int, int]
+    ) -> dict[str, float | str | None]:
+        """Share of the attribution and of the image in each region, as columns of the shard."""
+        labels = self.job.source.regions(position)
+        values: dict[str, float | str | None] = {}
+        if isinstance(labels, np.ndarray) and labels.shape != size:
+            labels = Decoded("wrong_size", detail=f"region map is {labels.shape}, the image {size}")
+        measured = None
+        if found is not None and isinstance(labels, np.ndarray):
+            measured = region_mass(found, labels, self.job.regions)
+        for name in self.job.regions.values():
+            share, area, status = measured[name] if measured else (None, None, "not_measured")
+            values |= {f"share_{method}_{name}": share, f"area_{name}": area, f"region_{method}_{name}": status}
+        if isinstance(labels, Decoded):
+            values["region_problem"] = labels.detail
+        return values
+
+    def _targets(self, positions: list[int]) -> np.ndarray | str:
+        if self.job.explanations.target == "predicted":
+            return "predicted"
+        return self.job.outputs.own_target([str(self.job.source.rows["label"].iat[row]) for row in positions])
+
+    def _outcomes(self, scores: np.ndarray) -> list[dict[str, Any]]:
+        """Predicted class and probabilities of each row; none where a score is not finite."""
+        finite = np.isfinite(scores).all(axis=1)
+        safe = np.where(finite[:, None], scores, 0.0)
+        own = predicted(self.adapter.spec, safe)
+        summed = self.job.outputs.probabilities(probabilities(self.adapter.spec, safe))
+        codes = np.asarray(self.job.outputs.code)[own]
+        classes = self.job.outputs.classes
+        return [
+            {
+                "status": "ok",
+                "predicted": classes[codes[row]],
+                "probabilities": summed[row].tolist(),
+                "confidence": float(summed[row, codes[row]]),
+                "disagrees": bool(summed[row].argmax() != codes[row]),
+            }
+            if finite[row]
+            else {"status": "nonfinite", "detail": "the model gave a score that is not a finite number"}
+            for row in range(len(scores))
+        ]
+
+    def _row(self, position: int, item: Decoded, values: dict[str, Any]) -> dict[str, Any]:
+        names = {"position": position, "image_id": str(self.job.source.rows["image_id"].iat[position])}
+        defaults = {"predicted": None, "probabilities": None, "confidence": None, "disagrees": None, "detail": ""}
+        image = {"image_status": item.status, "sha256": item.sha256}
+        if item.array is None:
+            kept = {key: value for key, value in values.items() if key.startswith("status_")}
+            blank = dict.fromkeys([key for key in values if key not in kept])
+            return names | image | blank | defaults | kept | {"status": item.status, "detail": item.detail}
+        return names | image | defaults | values
+
+    def _thumbnail(self, position: int, item: Decoded) -> str:
+        """Write the picture once; the first model to explain it does."""
+        name = str(self.job.source.rows["image_id"].iat[position])
+        path = self.job.run / "thumbnails" / f"{name}.jpg"
+        if item.picture is None or path.exists() or len(self.job.source.rows) > _MOST_THUMBNAILS > 0 and not (
+            self.job.sample
+        ):
+            return ""
+        preprocessing = getattr(self.job.source, "preprocessing", None)
+        picture = item.picture if preprocessing is None else thumbnail(item.picture, preprocessing)
+        _save(picture, path)
+        return ""
+
+    def _cross_check(self, positions: tuple[int, ...]) -> pd.DataFrame:
+        """Compare our maps with an outside implementation, image by image."""
+        decoded, images = self._read(list(positions))
+        layers = (self.adapter.spec.layer,) if self.adapter.spec.layer else ()
+        done = self.adapter.gradient_pass(images, self._targets(list(positions)), layers)
+        maps = {}
+        for method in self.job.explanations.methods:
+            drawn = METHODS[method].maps(done, images, self.adapter.spec.layer)
+            if drawn is not None:
+                maps[method] = list(drawn)
+        checks = cross_check(self.adapter, images, done.targets, maps)
+        names = self.job.source.rows["image_id"]
+        rows = [
+            {
+                "method": check.method,
+                "provider": check.provider,
+                "image_id": str(names.iat[positions[check.image_index]]),
+                "max_difference": check.max_difference,
+                "spearman": check.spearman,
+                "status": check.status,
+                "note": check.note,
+            }
+            for check in checks
+            if decoded[check.image_index].array is not None
+        ]
+        return pd.DataFrame(rows)
+
+
+def _sized(item: Decoded, shape: tuple[int | None, ...]) -> Decoded:
+    """Refuse an image whose shape is not the model's."""
+    if item.array is None or all(a is None or a == b for a, b in zip(shape, item.array.shape, strict=True)):
+        return item
+    detail = f"the image is {item.array.shape} (height, width, channels), the model takes {tuple(shape)}"
+    return Decoded("wrong_size", sha256=item.sha256, detail=detail)
+
+
+def _known(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    return tuple(length or 32 for length in shape)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _save(picture: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    picture.save(partial, format="JPEG", quality=92, subsampling=0)
+    partial.replace(path)

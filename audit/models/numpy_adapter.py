@@ -1,0 +1,153 @@
+"""A small model in pure NumPy whose gradients are known in closed form.
+
+It stands in for a framework in tests, examples and oracles: ``A = relu(x @ W1 + b1)`` per pixel
+(the layer ``features``), global average pooling, ``logits = pooled @ W2 + b2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from audit.errors import ModelError
+from audit.models.adapter import (
+    GradientPass,
+    LayerInfo,
+    LayerPass,
+    ModelSpec,
+    check_outputs,
+    predicted,
+)
+from audit.models.chunked import ChunkedAdapter
+
+__all__ = ["NumpyAdapter", "load_npz"]
+
+LAYER = "features"
+
+
+class NumpyAdapter(ChunkedAdapter):
+    """Two-layer network with closed-form gradients.
+
+    Parameters
+    ----------
+    weights : dict of str to ndarray
+        ``W1`` (C, D), ``b1`` (D,), ``W2`` (D, K), ``b2`` (K,).
+    input_shape : tuple of int
+        ``(H, W, C)``.
+    classes : sequence of str
+        In output order.
+    head : str
+        ``softmax``, or ``sigmoid`` with one output for two classes, or with K.
+    dtype : str
+        ``float32`` or ``float64``.
+    micro_batch : int
+        Images that are computed at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = {"W1": np.eye(3), "b1": np.zeros(3), "W2": np.ones((3, 2)), "b2": np.zeros(2)}
+    >>> model = NumpyAdapter(weights, (4, 4, 3), ("no", "yes"))
+    >>> model.scores(np.ones((1, 4, 4, 3), np.float32))
+    array([[3., 3.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        weights: dict[str, np.ndarray],
+        input_shape: tuple[int, int, int],
+        classes: Sequence[str],
+        *,
+        head: Literal["softmax", "sigmoid"] = "softmax",
+        dtype: str = "float32",
+        micro_batch: int = 32,
+    ) -> None:
+        _check_weights(weights, input_shape)
+        self._w1, self._b1, self._w2, self._b2 = (
+            np.asarray(weights[key], dtype=dtype) for key in ("W1", "b1", "W2", "b2")
+        )
+        self.micro_batch = micro_batch
+        self._layers = [LayerInfo(LAYER, "ReLU", (*input_shape[:2], self._b1.size))]
+        check_outputs(tuple(classes), head, self._b2.size)
+        self._spec = ModelSpec(
+            framework="numpy",
+            input_shape=input_shape,
+            classes=tuple(classes),
+            head=head,
+            outputs=self._b2.size,
+            score="logit",
+            layer=LAYER,
+            device="cpu",
+            parameters=sum(array.size for array in (self._w1, self._b1, self._w2, self._b2)),
+            dtype=dtype,
+        )
+
+    def _scores(self, images: np.ndarray) -> np.ndarray:
+        return self._forward(images)[1]
+
+    def close(self) -> None:
+        """Nothing to undo."""
+
+    def _forward(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        activation = np.maximum(images @ self._w1 + self._b1, 0)
+        return activation, activation.mean(axis=(1, 2)) @ self._w2 + self._b2
+
+    def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
+        activation, scores = self._forward(images)
+        resolved = predicted(self._spec, scores) if targets is None else targets
+        if self._spec.outputs == 1:
+            sign = np.where(resolved == 1, 1, -1).astype(scores.dtype)
+            explained, head = sign * scores[:, 0], sign[:, None] * self._w2[:, 0]
+        else:
+            explained, head = scores[np.arange(len(scores)), resolved], self._w2.T[resolved]
+        # d explained / d activation is the same at every pixel: the head's weights over the pixels.
+        per_pixel = head / (images.shape[1] * images.shape[2])
+        gradient = ((activation > 0) * per_pixel[:, None, None, :]) @ self._w1.T
+        cam = np.einsum("nhwd,nd->nhw", activation, per_pixel)
+        return GradientPass(
+            scores=scores,
+            targets=resolved,
+            explained=explained,
+            input_gradient=gradient.astype(self._spec.dtype),
+            cams={name: LayerPass(cam.astype(self._spec.dtype)) for name in layers},
+        )
+
+
+def load_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[int, int, int] | None]:
+    """Weights and, where the file holds it, the input shape.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, is no ``.npz`` or lacks an array.
+    """
+    if not path.is_file():
+        raise ModelError("there is no such file", where=str(path), fix="check `weights:`")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise ModelError("is no NumPy archive (.npz)", where=str(path)) from error
+    missing = [name for name in ("W1", "b1", "W2", "b2") if name not in arrays]
+    if missing:
+        raise ModelError(f"lacks the arrays {missing}; it holds {sorted(arrays)}", where=str(path))
+    shape = arrays.pop("input_shape", None)
+    if shape is None:
+        return arrays, None
+    height, width, channels = (int(size) for size in shape)
+    return arrays, (height, width, channels)
+
+
+def _check_weights(weights: dict[str, np.ndarray], input_shape: tuple[int, int, int]) -> None:
+    shapes = {name: np.shape(weights.get(name, ())) for name in ("W1", "b1", "W2", "b2")}
+    inner, outer = shapes["b1"], shapes["b2"]
+    expected = {"W1": (input_shape[2], *inner), "W2": (*inner, *outer)}
+    fits = len(inner) == len(outer) == 1 and all(shapes[name] == shape for name, shape in expected.items())
+    if not fits:
+        raise ModelError(
+            f"weights have shapes {shapes}; expected W1 (C, D), b1 (D,), W2 (D, K), b2 (K,) with "
+            f"C = {input_shape[2]} channels of the image"
+        )

@@ -1,0 +1,323 @@
+"""The seam for PyTorch modules: one forward and one backward pass by `torch.autograd.grad`.
+
+Reading weights and building architectures is in `torch_loading`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from audit.errors import ModelError
+from audit.models.adapter import (
+    ALL_CAPABILITIES,
+    GradientPass,
+    LayerPass,
+    ModelSpec,
+    check_layers,
+    check_outputs,
+    looks_like_probabilities,
+)
+from audit.models.chunked import ChunkedAdapter
+from audit.models.layer_choice import LayerRecord, choose_layer, layer_infos
+
+__all__ = ["TorchAdapter", "choose_device"]
+
+_ENDS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid", "LogSigmoid": "sigmoid"}
+
+
+class TorchAdapter(ChunkedAdapter):
+    """A PyTorch module behind the seam.
+
+    Every pass runs with the module in evaluation mode and its parameters frozen; both are put
+    back afterwards, so a module in memory leaves the audit as it came.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Takes ``(N, C, H, W)`` and returns ``(N, K)``. One that ends in a softmax or sigmoid module
+        is cut before it.
+    classes : sequence of str
+        In output order.
+    input_shape : tuple of int
+        ``(H, W, C)``.
+    head : str
+        ``softmax`` or ``sigmoid``.
+    score : str
+        What the module's last layer gives: ``auto``, ``logit`` or ``probability``.
+    layer : str, optional
+        Layer of Grad-CAM; found when left out.
+    dtype : str
+        ``float32`` or ``float64``; the latter works on a copy of the module.
+    micro_batch : int
+        Images that pass through the model at once.
+    where : str, optional
+        Names the model in errors.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        classes: Sequence[str],
+        input_shape: tuple[int, int, int],
+        head: Literal["softmax", "sigmoid"] = "softmax",
+        score: Literal["auto", "logit", "probability"] = "auto",
+        layer: str | None = None,
+        dtype: str = "float32",
+        micro_batch: int = 32,
+        where: str | None = None,
+    ) -> None:
+        self.module = copy.deepcopy(module).double() if dtype == "float64" else module
+        self.micro_batch = micro_batch
+        self._dtype = getattr(torch, dtype)
+        self._cut: nn.Module | None = None
+        self._device = next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
+        records, output, ends = self._trace(input_shape, where)
+        self._layers = layer_infos(records)
+        kind = self._judge_end(output, ends, head, score, where)
+        check_outputs(tuple(classes), head, output.shape[1], where=where)
+        if layer is not None:
+            check_layers([layer], self._layers, where=where)
+        self._spec = ModelSpec(
+            framework="torch",
+            input_shape=input_shape,
+            classes=tuple(classes),
+            head=head,
+            outputs=output.shape[1],
+            score=kind,
+            layer=layer or choose_layer(records),
+            device=str(self._device),
+            parameters=sum(parameter.numel() for parameter in self.module.parameters()),
+            capabilities=ALL_CAPABILITIES if self._differentiable(input_shape) else frozenset({"scores"}),
+            dtype=dtype,
+        )
+
+    def close(self) -> None:
+        """Let go of the module; nothing of it was changed outside a pass."""
+        self.module = nn.Identity()
+        self._cut = None
+
+    @contextmanager
+    def ready(self) -> Iterator[nn.Module]:
+        """The module in evaluation mode, frozen, cut before its softmax; undone at the end."""
+        training = [module for module in self.module.modules() if module.training]
+        learning = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        with ExitStack() as undo:
+            if self._device.type == "cuda":
+                undo.enter_context(_full_precision())
+            if self._cut is not None:
+                handle = self._cut.register_forward_hook(lambda _module, inputs, _output: inputs[0])
+                undo.callback(handle.remove)
+            for module in training:
+                undo.callback(setattr, module, "training", True)
+                module.training = False
+            for parameter in learning:
+                undo.callback(parameter.requires_grad_, True)
+                parameter.requires_grad_(False)
+            yield self.module
+
+    def tensor(self, images: np.ndarray) -> torch.Tensor:
+        """Images as ``(N, C, H, W)`` on the model's device, a copy that the model may overwrite."""
+        copied = torch.tensor(images, dtype=self._dtype, device=self._device)
+        return copied.permute(0, 3, 1, 2)  # convolutions run channels last
+
+    def select(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """``(N,)`` the score explained for each target."""
+        if self._spec.outputs > 1:
+            return scores.gather(1, targets[:, None])[:, 0]
+        other = -scores[:, 0] if self._spec.score == "logit" else 1 - scores[:, 0]
+        return torch.where(targets == 1, scores[:, 0], other)
+
+    def _scores(self, images: np.ndarray) -> np.ndarray:
+        with self.ready() as module, torch.no_grad():
+            return _numpy(module(self.tensor(images)).to(self._dtype))
+
+    def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
+        with self.ready() as module, torch.enable_grad(), self._tapped(layers) as taps:
+            inputs = self.tensor(images).requires_grad_()
+            scores = module(inputs.clone())
+            chosen = (
+                self._predicted(scores) if targets is None else torch.from_numpy(targets).to(scores.device)
+            )
+            explained = self.select(scores, chosen)
+            activations = [taps[name] for name in layers]
+            gradients = _gradients(explained.sum(), [inputs, *activations], ["the image", *layers])
+        cams = {
+            name: LayerPass(_numpy(_weighted_sum(activation, gradient).to(self._dtype)))
+            for name, activation, gradient in zip(layers, activations, gradients[1:], strict=True)
+        }
+        return GradientPass(
+            scores=_numpy(scores.to(self._dtype)),
+            targets=_numpy(chosen),
+            explained=_numpy(explained.to(self._dtype)),
+            input_gradient=_numpy(gradients[0].permute(0, 2, 3, 1)),
+            cams=cams,
+        )
+
+    def _predicted(self, scores: torch.Tensor) -> torch.Tensor:
+        if self._spec.outputs > 1:
+            return scores.detach().argmax(dim=1)
+        return (scores.detach()[:, 0] > (0.0 if self._spec.score == "logit" else 0.5)).long()
+
+    @contextmanager
+    def _tapped(self, layers: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+        taps: dict[str, torch.Tensor] = {}
+
+        def tap(name: str) -> Any:
+            def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+                taps[name] = output
+                return output.clone()  # what follows may change its input in place
+
+            return keep
+
+        with ExitStack() as undo:
+            for name in layers:
+                handle = self.module.get_submodule(name).register_forward_hook(tap(name))
+                undo.callback(handle.remove)
+            yield taps
+
+    def _short_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, torch.OutOfMemoryError) or (
+            isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        )
+
+    def _trace(
+        self, input_shape: tuple[int, int, int], where: str | None
+    ) -> tuple[list[LayerRecord], torch.Tensor, list[tuple[nn.Module, torch.Tensor]]]:
+        """Run noise through the module once and record every module that finishes with a tensor."""
+        calls: list[tuple[str, nn.Module, torch.Tensor]] = []
+
+        def note(name: str) -> Any:
+            def keep(module: nn.Module, _inputs: Any, output: Any) -> None:
+                if isinstance(output, torch.Tensor):
+                    calls.append((name, module, output))
+
+            return keep
+
+        with self.ready() as module, torch.no_grad(), ExitStack() as undo:
+            for name, part in module.named_modules():
+                if name and not isinstance(part, torch.jit.ScriptModule):
+                    undo.callback(part.register_forward_hook(note(name)).remove)
+            output = self._try(module, input_shape, where)
+        ends = [(part, tensor) for _, part, tensor in calls if tensor is output]
+        return [_record(*call) for call in calls], output, ends
+
+    def _try(self, module: nn.Module, input_shape: tuple[int, int, int], where: str | None) -> torch.Tensor:
+        noise = np.random.default_rng(0).uniform(-1, 1, (2, *input_shape)).astype(np.float32)
+        try:
+            output = module(self.tensor(noise))
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+            height, width, channels = input_shape
+            raise ModelError(
+                f"cannot take images of {height} x {width} x {channels}: {_first_line(error)}",
+                where=where,
+                fix="check preprocessing (size, mode) and the arguments of the architecture",
+            ) from error
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2:
+            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise ModelError(f"must give one row of scores an image, gave {shape} for 2 images", where=where)
+        return output
+
+    def _judge_end(
+        self,
+        output: torch.Tensor,
+        ends: list[tuple[nn.Module, torch.Tensor]],
+        head: str,
+        score: str,
+        where: str | None,
+    ) -> Literal["logit", "probability"]:
+        """What kind of score the adapter gives; sets the module to be cut off."""
+        end = next((part for part, _ in ends if type(part).__name__ in _ENDS), None)
+        if end is not None and score != "logit":
+            found = _ENDS[type(end).__name__]
+            if found != head:
+                raise ModelError(f"ends in a {found}", where=where, fix=f"declare `head: {found}`")
+            self._cut = end
+            return "logit"
+        if score != "probability" and looks_like_probabilities(_numpy(output), head):
+            raise ModelError(
+                "gives numbers between 0 and 1 where scores before the last activation are expected",
+                where=where,
+                fix="return logits, or declare `score: probability`",
+            )
+        return "probability" if score == "probability" else "logit"
+
+    def _differentiable(self, input_shape: tuple[int, int, int]) -> bool:
+        noise = np.zeros((1, *input_shape), dtype=np.float32)
+        with self.ready() as module, torch.enable_grad():
+            return bool(module(self.tensor(noise).requires_grad_()).requires_grad)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device asked for; ``auto`` is CUDA where there is one.
+
+    Raises
+    ------
+    ModelError
+        No such device.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise ModelError(f"device '{wanted}' is unknown, allowed: auto, cpu, cuda, cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ModelError(f"device '{wanted}' is not there: PyTorch sees {count} CUDA devices", fix="use cpu")
+    return device
+
+
+def _weighted_sum(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    weights = gradient.mean(dim=(2, 3))
+    return torch.einsum("ndhw,nd->nhw", activation.detach(), weights)
+
+
+def _gradients(total: torch.Tensor, of: list[torch.Tensor], names: list[str]) -> tuple[torch.Tensor, ...]:
+    try:
+        found = torch.autograd.grad(total, of, allow_unused=True)
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise ModelError("no gradient reaches " + " or ".join(names)) from error
+    for name, gradient in zip(names, found, strict=True):
+        if gradient is None:
+            raise ModelError(f"the scores do not depend on {name}", fix="choose a layer they depend on")
+    return found
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Switch TF32 off on the GPU, and back to what it was."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
+
+
+def _record(name: str, module: nn.Module, output: torch.Tensor) -> LayerRecord:
+    shape = tuple(output.shape[1:])
+    if len(shape) == 3:
+        shape = (*shape[1:], shape[0])
+    leaf = next(module.children(), None) is None
+    return LayerRecord(name, type(module).__name__, shape, id(output), leaf)
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,226 @@
+"""PyTorch models from a configuration: known architectures, weights that cannot run code.
+
+A user's own code is imported only where it was trusted, with its folder at the end of the path.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from audit.config import ExecutionConfig, ModelConfig
+from audit.errors import ModelError, nearest
+from audit.models.torch_adapter import TorchAdapter, choose_device
+
+__all__ = ["load_torch"]
+
+_WRAPPERS = ("state_dict", "model_state_dict")
+
+
+def load_torch(
+    config: ModelConfig,
+    base: Path,
+    *,
+    classes: tuple[str, ...],
+    input_shape: tuple[int, int, int],
+    execution: ExecutionConfig,
+    trust_code: bool,
+) -> TorchAdapter:
+    """Build the architecture, load its weights, put it behind the seam.
+
+    Raises
+    ------
+    ModelError
+        The architecture is unknown or not trusted, weights are missing, unsafe or do not fit, the
+        layer does not exist, the device is not there.
+    """
+    torch.set_num_threads(execution.threads)
+    device = choose_device(execution.device)
+    module = build_module(config, base, trust_code=trust_code)
+    if config.weights is not None:
+        fit(module, read_weights(base / config.weights), where=config.weights)
+    return TorchAdapter(
+        module.to(device),
+        classes=classes,
+        input_shape=input_shape,
+        head=config.head,
+        score=config.score,
+        layer=config.layer,
+        micro_batch=execution.micro_batch,
+        where=config.name,
+    )
+
+
+def build_module(config: ModelConfig, base: Path, *, trust_code: bool) -> nn.Module:
+    """The architecture that the configuration names, with the weights it starts with."""
+    name = config.architecture or ""
+    if ":" in name and not name.startswith("torchvision:"):
+        return _from_factory(config, base, trust_code=trust_code)
+    if config.weights is None:
+        raise ModelError(
+            f"has the architecture '{name}' but no weights; an untrained network would be audited",
+            where=config.name,
+            fix="name a .safetensors file or a state dict under `weights:`",
+        )
+    if name.startswith("torchvision:"):
+        return _from_torchvision(config, name.removeprefix("torchvision:"))
+    networks = importlib.import_module("audit.models.torch_networks")
+    if name not in networks.REGISTRY:
+        known = [*networks.REGISTRY, "torchvision:resnet18"]
+        raise ModelError(
+            f"architecture '{name}' is unknown, allowed: {', '.join(networks.REGISTRY)}, torchvision:NAME, "
+            f"your.module:factory with --trust-code.{nearest(name, known)}",
+            where=config.name,
+        )
+    return _call(networks.build, config, name)
+
+
+def _from_torchvision(config: ModelConfig, name: str) -> nn.Module:
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise ModelError(
+            "needs torchvision, which is not installed", where=config.name, fix="pip install 'faircam[torch]'"
+        ) from error
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ModelError(
+            f"torchvision has no classification model '{name}'.{nearest(name, known)}", where=config.name
+        )
+    return _call(models.get_model, config, name, weights=None)
+
+
+def _from_factory(config: ModelConfig, base: Path, *, trust_code: bool) -> nn.Module:
+    name = config.architecture or ""
+    if not trust_code:
+        raise ModelError(
+            f"architecture '{name}' runs code of its own",
+            where=config.name,
+            fix="read that code, then allow it with --trust-code",
+        )
+    module_name, _, factory_name = name.partition(":")
+    if str(base) not in sys.path:
+        sys.path.append(str(base))  # at the end: it must not shadow installed packages
+    try:
+        imported = importlib.import_module(module_name)
+    except Exception as error:
+        raise ModelError(
+            f"'{module_name}' cannot be imported: {type(error).__name__}: {error}",
+            where=config.name,
+            fix=f"it is looked for in {base} and among the installed packages",
+        ) from error
+    factory = getattr(imported, factory_name, None)
+    if not callable(factory):
+        file = getattr(imported, "__file__", None) or "a built-in module"
+        raise ModelError(
+            f"'{module_name}' ({file}) has no function '{factory_name}'.{nearest(factory_name, dir(imported))}",
+            where=config.name,
+            fix="where another package of that name was found first, rename yours",
+        )
+    return _call(factory, config)
+
+
+def _call(factory: Any, config: ModelConfig, *args: Any, **fixed: Any) -> nn.Module:
+    try:
+        module = factory(*args, **fixed, **config.arguments)
+    except Exception as error:
+        raise ModelError(
+            f"'{config.architecture}' cannot be built with the arguments {config.arguments}: {error}",
+            where=config.name,
+            fix="correct `arguments:`",
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"'{config.architecture}' gave a {type(module).__name__}, not a torch.nn.Module",
+            where=config.name,
+        )
+    return module
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name from ``.safetensors``, ``.pt`` or ``.pth``, without running code.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, broken, of another kind, or holds pickled objects.
+    """
+    if not path.is_file():
+        raise ModelError("there is no such file", where=str(path), fix="check `weights:`")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix not in {".pt", ".pth", ".bin"}:
+        raise ModelError(f"is a '{path.suffix}' file, allowed: .safetensors, .pt, .pth", where=str(path))
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(
+            "holds more than tensors (such as a whole pickled model, which runs code when loaded) or is "
+            "broken, and was not loaded",
+            where=str(path),
+            fix="save only the weights: torch.save(model.state_dict(), PATH), or use safetensors",
+        ) from error
+    return _state_dict(content, path)
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"is no safetensors file: {error}", where=str(path)) from error
+
+
+def _state_dict(content: object, path: Path) -> dict[str, torch.Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
+        raise ModelError(
+            "is no state dict: it must map names to tensors",
+            where=str(path),
+            fix="torch.save(model.state_dict(), PATH)",
+        )
+    tensors = {str(key): value for key, value in content.items()}
+    if tensors and all(key.startswith("module.") for key in tensors):  # saved from DataParallel
+        return {key.removeprefix("module."): value for key, value in tensors.items()}
+    return tensors
+
+
+def fit(module: nn.Module, weights: dict[str, torch.Tensor], *, where: str) -> None:
+    """Load the weights, or say in one error everything that does not fit."""
+    expected = module.state_dict()
+    missing = [key for key in expected if key not in weights]
+    unexpected = [key for key in weights if key not in expected]
+    shaped = [
+        f"{key} is {tuple(weights[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    problems = [
+        f"{label}: {_listed(keys)}"
+        for label, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", shaped))
+        if keys
+    ]
+    if problems:
+        raise ModelError(
+            "weights do not fit the architecture; " + "; ".join(problems),
+            where=where,
+            fix="correct `architecture:` or its `arguments:` (such as num_classes, input_shape)",
+        )
+    module.load_state_dict(weights)
+
+
+def _listed(keys: list[str], most: int = 6) -> str:
+    rest = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + rest

@@ -1,0 +1,223 @@
+"""The stages of an audit in order, from the configuration to the tables of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+import audit
+from audit.engine.local import Crew, WorkerProcess
+from audit.engine.sampling import choose_sample
+from audit.errors import RunError
+from audit.preflight import Preflight
+from audit.results import write_results
+from audit.run import Run, open_run
+from audit.run.files import lock, write_json
+from audit.run.plan import Plan, Shard, Stage, read_plan, write_plan
+from audit.run.schema import SCHEMA_VERSION
+from audit.run.shards import read_receipt, read_rows
+
+__all__ = ["Progress", "execute", "run_audit", "silent"]
+
+
+class Progress(Protocol):
+    """How a stage tells of its advance."""
+
+    def __call__(self, stage: str, model: str, done: int, total: int) -> None:
+        """Report that `done` of `total` rows are committed."""
+        ...
+
+
+def silent(stage: str, model: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def run_audit(
+    checked: Preflight, out: Path, *, resume: bool = False, trust_code: bool = False, progress: Progress = silent
+) -> Run:
+    """Carry out an audit, or the rest of one.
+
+    Parameters
+    ----------
+    checked : Preflight
+        What `preflight` gave.
+    out : Path
+        Run folder; made if it is missing.
+    resume : bool
+        Whether to go on with what the folder holds. Right from nothing, from any point and for a
+        finished run.
+    trust_code : bool
+        Whether import paths in the config may be followed; recorded.
+    progress : Progress
+        Told of every committed shard.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    RunError
+        The folder holds another run, or any run without `resume`.
+    IncompleteRun
+        A worker died; what was committed is kept.
+    """
+    check_folder(out, checked.plan, resume)
+    if resume and (out / "run.json").exists() and open_run(out).complete:
+        return open_run(out)
+    with contextlib.ExitStack() as stack:
+        crews: dict[str, Crew] = {}
+        for model in checked.config.models:
+            worker = WorkerProcess(checked.config, model.name, checked.base, trust_code)
+            stack.callback(worker.close)
+            crews[model.name] = worker
+        for crew in crews.values():
+            crew.wait_until_ready()
+        return execute(checked, crews, out, {"trust_code": trust_code}, progress)
+
+
+def check_folder(out: Path, plan: Plan, resume: bool) -> None:
+    """Refuse a folder that holds anything but this very run.
+
+    Raises
+    ------
+    RunError
+        With the keys in which the two runs differ.
+    """
+    if out.exists() and not out.is_dir():
+        raise RunError("is a file", where=str(out), fix="name a folder")
+    held = [path for path in out.iterdir() if path.name != ".lock"] if out.exists() else []
+    if not held:
+        return
+    if not (out / "plan.json").exists():
+        raise RunError("is not empty and holds no run", where=str(out), fix="name an empty or new folder")
+    if not resume:
+        raise RunError(
+            "already holds a run", where=str(out), fix="use --resume to go on with it, or name another folder"
+        )
+    differences = read_plan(out).differences(plan)
+    if differences:
+        raise RunError(
+            f"holds another run; they differ in {', '.join(differences)}", where=str(out), fix="name another folder"
+        )
+
+
+def execute(checked: Preflight, crews: dict[str, Crew], out: Path, notes: dict[str, Any], progress: Progress) -> Run:
+    """Run every shard that is not committed, then build the tables and the record."""
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with lock(out):
+        if not (out / "plan.json").exists():
+            write_plan(out, checked.plan)
+        record = _first_record(checked, crews, out, notes)
+        write_json(out / "run.json", record)
+        for crew in crews.values():
+            crew.begin(out, checked.plan.fingerprint)
+        _do("predict", checked.plan, crews, out, progress)
+        sample = _sample(checked, out)
+        for crew in crews.values():
+            crew.use_sample(sample)
+        for stage in ("explain", "crosscheck"):
+            _do(stage, checked.plan, crews, out, progress)
+        record["timings"] = _timings(checked.plan, out, time.monotonic() - started)
+        write_results(checked, out, record)
+    return open_run(out)
+
+
+def _do(stage: Stage, plan: Plan, crews: dict[str, Crew], out: Path, progress: Progress) -> None:
+    shards = plan.stage(stage)
+    total = sum(shard.stop - shard.start for shard in shards)
+    for name, crew in crews.items():
+        waiting = [shard for shard in shards if not _committed(out, name, shard, plan.fingerprint)]
+        done = total - sum(shard.stop - shard.start for shard in waiting)
+        progress(stage, name, done, total)
+        for receipt in crew.map(waiting):
+            done += receipt.shard.stop - receipt.shard.start
+            progress(stage, name, done, total)
+
+
+def _committed(out: Path, model: str, shard: Shard, fingerprint: str) -> bool:
+    receipt = read_receipt(out, model, shard)
+    return receipt is not None and receipt.fingerprint == fingerprint
+
+
+def _sample(checked: Preflight, out: Path) -> tuple[int, ...]:
+    """Positions to explain, from what every model predicted."""
+    rows = checked.dataset.rows
+    attributes = [column for column in rows.columns if column.startswith("attr_")]
+    strata = rows[[*attributes, "label"]].astype(str).agg("|".join, axis=1)
+    usable = pd.Series(True, index=rows.index)
+    for name in checked.plan.models:
+        found = read_rows(out, name, checked.plan.stage("predict")).set_index("position")
+        usable &= found["status"].eq("ok").reindex(rows.index, fill_value=False)
+        right = found["predicted"].eq(rows["label"]).map({True: "right", False: "wrong"})
+        strata = strata + "|" + right.reindex(rows.index).astype(str)
+    wanted = checked.config.explanations.sample
+    size = len(rows) if wanted == "all" else wanted
+    return choose_sample(strata[usable], size, checked.config.seed)
+
+
+def _first_record(checked: Preflight, crews: dict[str, Crew], out: Path, notes: dict[str, Any]) -> dict[str, Any]:
+    config = checked.config
+    models = []
+    for model in config.models:
+        given = {"name": model.name, "sha256": checked.plan.content["models"][model.name]}
+        given |= {"preprocessing": model.preprocessing.model_dump(mode="json")}
+        given |= {"outputs": model.outputs, "architecture": model.architecture, "arguments": model.arguments}
+        models.append({**crews[model.name].description, **given})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"faircam:{checked.plan.fingerprint}")),
+        "name": config.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "faircam": audit.__version__,
+        "config": config.model_dump(mode="json"),
+        "fingerprint": checked.plan.fingerprint,
+        "environment": {**environment(), "versions": checked.plan.content["versions"]},
+        "models": models,
+        "data": {
+            "planned": len(checked.dataset),
+            "classes": list(checked.classes),
+            "positive": config.positive,
+            "attributes": [
+                {"name": a.name, "provenance": a.provenance, "bins": a.bins} for a in checked.dataset.attributes
+            ],
+            "intersections": [list(crossing) for crossing in config.data.intersections],
+            "cluster": config.data.cluster,
+            "regions": list(config.data.regions.names.values()) if config.data.regions else [],
+        },
+        "policy": {"sha256": checked.plan.content["policy"], "name": checked.policy.name if checked.policy else None},
+        "trust": notes,
+        "complete": False,
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What the machine is, without saying whose."""
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+        "python": sys.version.split()[0],
+    }
+
+
+def _timings(plan: Plan, out: Path, total: float) -> dict[str, Any]:
+    """Seconds that the shards took, by model and stage, and of this call."""
+    found: dict[str, Any] = {"seconds": round(total, 2)}
+    for name in plan.models:
+        for shard in plan.shards:
+            receipt = read_receipt(out, name, shard)
+            key = f"{name}:{shard.stage}"
+            found[key] = round(found.get(key, 0.0) + (receipt.seconds if receipt else 0.0), 2)
+    return found
+

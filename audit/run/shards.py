@@ -1,0 +1,150 @@
+"""Shard files: one Parquet file holds a shard's rows, maps and receipt, and is committed in one step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audit.run.files import commit
+from audit.run.plan import Shard, shard_path
+
+__all__ = ["MAP_PREFIX", "Receipt", "read_maps", "read_receipt", "read_rows", "write_shard"]
+
+MAP_PREFIX = "map_"
+"""Columns with this prefix hold a method's raw maps as fixed-shape tensors."""
+
+_KEY = b"faircam.receipt"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a committed shard says of itself.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Of the plan under which it was computed.
+    model : str
+    shard : Shard
+    statuses : dict of str to int
+        Rows by status; they add up to the shard's size.
+    seconds : float
+        Wall time spent on it.
+    """
+
+    fingerprint: str
+    model: str
+    shard: Shard
+    statuses: dict[str, int]
+    seconds: float
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Receipt:
+        """Read what `to_json` wrote."""
+        content = json.loads(text)
+        return Receipt(**{**content, "shard": Shard(**content["shard"])})
+
+
+def write_shard(run: Path, receipt: Receipt, rows: pd.DataFrame, maps: dict[str, Sequence[Any]]) -> None:
+    """Commit one shard.
+
+    Parameters
+    ----------
+    run : Path
+        Run folder.
+    receipt : Receipt
+        Stored in the file's metadata.
+    rows : DataFrame
+        One row an image; lists are allowed as cells.
+    maps : dict of str to sequence of ndarray or None
+        Per method one raw map ``(h, w)`` a row, or None; all maps of a method have one shape.
+    """
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    for method, values in maps.items():
+        table = table.append_column(MAP_PREFIX + method, _tensor_column(values))
+    metadata = {**(table.schema.metadata or {}), _KEY: receipt.to_json().encode()}
+    metadata.pop(b"pandas", None)
+    table = table.replace_schema_metadata(metadata)
+    path = shard_path(run, receipt.model, receipt.shard)
+    commit(path, lambda partial: pq.write_table(table, partial, compression="zstd", compression_level=1))
+
+
+def _tensor_column(values: Sequence[Any]) -> pa.Array:
+    shape = next((value.shape for value in values if value is not None), (0, 0))
+    kind = pa.fixed_shape_tensor(pa.float32(), shape)
+    size = int(np.prod(shape))
+    flat = np.zeros((len(values), size), np.float32)
+    missing = np.array([value is None for value in values])
+    for row, value in enumerate(values):
+        if value is not None:
+            flat[row] = np.asarray(value, np.float32).ravel()
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), size, mask=pa.array(missing))
+    return pa.ExtensionArray.from_storage(kind, storage)
+
+
+def read_receipt(run: Path, model: str, shard: Shard) -> Receipt | None:
+    """Receipt of a committed shard, or None where the file is absent or torn."""
+    path = shard_path(run, model, shard)
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return Receipt.from_json(metadata[_KEY])
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
+        return None
+
+
+def read_rows(run: Path, model: str, shards: Iterable[Shard]) -> pd.DataFrame:
+    """Rows of some shards, one after another, without the maps."""
+    frames = []
+    for shard in shards:
+        path = shard_path(run, model, shard)
+        names = [name for name in pq.read_schema(path).names if not name.startswith(MAP_PREFIX)]
+        frames.append(pq.read_table(path, columns=names).to_pandas())
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def read_maps(path: Path, method: str, image_ids: frozenset[str] | None = None) -> dict[str, np.ndarray]:
+    """Raw maps of one method in one shard file, by image.
+
+    Parameters
+    ----------
+    path : Path
+        A shard file.
+    method : str
+        Method name.
+    image_ids : frozenset of str, optional
+        Only these images.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``(h, w)`` float32; images without a map are left out.
+    """
+    column = MAP_PREFIX + method
+    if column not in pq.read_schema(path).names:
+        return {}
+    filters = None if image_ids is None else [("image_id", "in", list(image_ids))]
+    table = pq.read_table(path, columns=["image_id", column], filters=filters).combine_chunks()
+    if not table.num_rows:
+        return {}
+    tensor = table.column(column).chunk(0)
+    shape = tensor.type.shape
+    values = tensor.storage.flatten() if tensor.null_count == 0 else None
+    if values is not None:
+        maps = values.to_numpy(zero_copy_only=False).reshape(-1, *shape)
+        return dict(zip(table.column("image_id").to_pylist(), maps, strict=True))
+    present = tensor.is_valid()
+    maps = tensor.filter(present).storage.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape)
+    names = table.column("image_id").filter(present).to_pylist()
+    return dict(zip(names, maps, strict=True))
