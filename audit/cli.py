@@ -14,7 +14,6 @@ import typer
 from audit.errors import FaircamError, InputError, nearest
 
 if TYPE_CHECKING:
-    from audit.console import Bars
     from audit.run import Run
 
 __all__ = ["app", "main"]
@@ -62,11 +61,10 @@ def demo(
     from audit.demo import run_demo
 
     with Bars() as bars:
-        result = run_demo(out, seed=seed, progress=bars.update, training=bars.epoch)
-    for run in result.runs:
-        _tell(run)
-    say(f"Report:     {result.report}")
-    say(f"Control:    {result.control_report}")
+        result = run_demo(out, seed=seed, progress=bars.update, say=say)
+    for done, written in zip(result.runs, result.reports, strict=True):
+        _tell(done)
+        say(f"Report:     {written}")
     say(f"Dashboard:  faircam dashboard {out}")
 
 
@@ -93,11 +91,14 @@ def train(
 
     settings = load_config(TrainConfig, config)
     with Bars() as bars:
-        result = train_network(settings, config.parent, out, progress=bars.epoch)
-    say(result.note)
-    say(f"Model:   {result.folder}")
-    say(f"Curves:  {result.folder / 'curves.svg'}")
-    say(f"To audit it, copy the entry in {result.folder / 'model.yaml'} into your audit.yaml")
+        result = train_network(
+            settings, config.parent, out, progress=lambda record: bars.epoch(settings.name, settings.epochs, record)
+        )
+    for note in result.notes:
+        say(note)
+    say(f"Model:   {out}")
+    say(f"Curves:  {out / 'curves.svg'}")
+    say(f"To audit it, copy the entry in {out / 'model.yaml'} into your audit.yaml")
 
 
 @app.command(epilog="Example: [bold]faircam run audit.yaml --out runs/first[/bold]")
@@ -225,7 +226,7 @@ def _extra_for(module: str) -> str:
         "dashboard": ("streamlit", "plotly"),
     }
     names = {module.split(".")[0]: extra for extra, modules in extras.items() for module in modules}
-    extra = names.get(module.split(".")[0])
+    extra = names.get(module.split(".", maxsplit=1)[0])
     return f"pip install 'faircam[{extra}]'" if extra else f"pip install {module}{nearest(module, [])}"
 
 

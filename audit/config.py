@@ -173,7 +173,9 @@ class ModelConfig(Section):
     """One model under audit."""
 
     name: str
-    framework: Literal["torch", "keras", "numpy"]
+    framework: Literal["torch", "keras", "numpy", "memory"] = Field(
+        description="memory: handed to the notebook call; not for files."
+    )
     path: str | None = Field(default=None, description="Keras: .keras or .h5 file.")
     architecture: str | None = Field(
         default=None,
@@ -197,10 +199,11 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        needed = {"keras": "path", "torch": "architecture", "numpy": "weights"}[self.framework]
-        if getattr(self, needed) is None:
+        needed = {"keras": "path", "torch": "architecture", "numpy": "weights"}.get(self.framework)
+        if needed is not None and getattr(self, needed) is None:
             raise ValueError(f"framework '{self.framework}' needs the key '{needed}'")
-        allowed = {"keras": {"path"}, "torch": {"architecture", "weights"}, "numpy": {"weights"}}[self.framework]
+        usable = {"keras": {"path"}, "torch": {"architecture", "weights"}, "numpy": {"weights"}}
+        allowed = usable.get(self.framework, set())
         for key in ("path", "architecture", "weights"):
             if getattr(self, key) is not None and key not in allowed:
                 raise ValueError(f"key '{key}' has no meaning for framework '{self.framework}'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -11,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.run import Run
+
+if TYPE_CHECKING:
+    from audit.training.settings import EpochRecord
 
 __all__ = ["Bars", "findings_table", "say", "warn"]
 
@@ -51,9 +54,10 @@ class Bars:
             self._tasks[key] = self._progress.add_task(f"{stage:<10} {model}", total=total, note="")
         self._progress.update(self._tasks[key], completed=done, note=note)
 
-    def epoch(self, model: str, done: int, total: int, note: str = "") -> None:
+    def epoch(self, model: str, epochs: int, record: EpochRecord) -> None:
         """Move the bar of a training, with its latest figures."""
-        self.update("train", model, done, total, note)
+        note = f"accuracy {record.accuracy:.3f}, held out {record.val_accuracy:.3f}"
+        self.update("train", model, record.epoch, epochs, note)
 
     def __enter__(self) -> Self:
         self._progress.start()

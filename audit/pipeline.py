@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,14 +76,13 @@ def run_audit(
     if resume and (out / "run.json").exists() and open_run(out).complete:
         return open_run(out)
     with contextlib.ExitStack() as stack:
-        crews: dict[str, Crew] = {}
+        workers: dict[str, WorkerProcess] = {}
         for model in checked.config.models:
-            worker = WorkerProcess(checked.config, model.name, checked.base, trust_code)
-            stack.callback(worker.close)
-            crews[model.name] = worker
-        for crew in crews.values():
-            crew.wait_until_ready()
-        return execute(checked, crews, out, {"trust_code": trust_code}, progress)
+            workers[model.name] = WorkerProcess(checked.config, model.name, checked.base, trust_code)
+            stack.callback(workers[model.name].close)
+        for worker in workers.values():
+            worker.wait_until_ready()
+        return execute(checked, workers, out, {"trust_code": trust_code}, progress)
 
 
 def check_folder(out: Path, plan: Plan, resume: bool) -> None:
@@ -111,14 +111,16 @@ def check_folder(out: Path, plan: Plan, resume: bool) -> None:
         )
 
 
-def execute(checked: Preflight, crews: dict[str, Crew], out: Path, notes: dict[str, Any], progress: Progress) -> Run:
+def execute(
+    checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dict[str, Any], progress: Progress
+) -> Run:
     """Run every shard that is not committed, then build the tables and the record."""
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with lock(out):
         if not (out / "plan.json").exists():
             write_plan(out, checked.plan)
-        record = _first_record(checked, crews, out, notes)
+        record = _first_record(checked, crews, notes)
         write_json(out / "run.json", record)
         for crew in crews.values():
             crew.begin(out, checked.plan.fingerprint)
@@ -126,14 +128,15 @@ def execute(checked: Preflight, crews: dict[str, Crew], out: Path, notes: dict[s
         sample = _sample(checked, out)
         for crew in crews.values():
             crew.use_sample(sample)
-        for stage in ("explain", "crosscheck"):
+        later: tuple[Stage, ...] = ("explain", "crosscheck")
+        for stage in later:
             _do(stage, checked.plan, crews, out, progress)
         record["timings"] = _timings(checked.plan, out, time.monotonic() - started)
         write_results(checked, out, record)
     return open_run(out)
 
 
-def _do(stage: Stage, plan: Plan, crews: dict[str, Crew], out: Path, progress: Progress) -> None:
+def _do(stage: Stage, plan: Plan, crews: Mapping[str, Crew], out: Path, progress: Progress) -> None:
     shards = plan.stage(stage)
     total = sum(shard.stop - shard.start for shard in shards)
     for name, crew in crews.items():
@@ -166,7 +169,7 @@ def _sample(checked: Preflight, out: Path) -> tuple[int, ...]:
     return choose_sample(strata[usable], size, checked.config.seed)
 
 
-def _first_record(checked: Preflight, crews: dict[str, Crew], out: Path, notes: dict[str, Any]) -> dict[str, Any]:
+def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str, Any]) -> dict[str, Any]:
     config = checked.config
     models = []
     for model in config.models:
@@ -220,4 +223,3 @@ def _timings(plan: Plan, out: Path, total: float) -> dict[str, Any]:
             key = f"{name}:{shard.stage}"
             found[key] = round(found.get(key, 0.0) + (receipt.seconds if receipt else 0.0), 2)
     return found
-

@@ -13,7 +13,7 @@ import audit
 from audit.config import AuditConfig, ModelConfig
 from audit.data.manifest import Dataset, load_dataset
 from audit.engine.job import OutputMap, audit_classes, check_labels
-from audit.errors import DataError, ModelError
+from audit.errors import ConfigError, DataError, ModelError
 from audit.findings import Policy, load_policy
 from audit.run.files import sha256_file
 from audit.run.plan import Plan, Shard, cut
@@ -45,7 +45,7 @@ class Preflight:
     policy: Policy | None
 
 
-def preflight(config: AuditConfig, base: Path, *, where: str = "config") -> Preflight:
+def preflight(config: AuditConfig, base: Path) -> Preflight:
     """Check everything that can be checked without loading a model.
 
     Parameters
@@ -53,8 +53,6 @@ def preflight(config: AuditConfig, base: Path, *, where: str = "config") -> Pref
     config : AuditConfig
     base : Path
         Folder that the config's paths are relative to.
-    where : str
-        Name of the config in errors.
 
     Returns
     -------
@@ -65,6 +63,11 @@ def preflight(config: AuditConfig, base: Path, *, where: str = "config") -> Pref
     InputError
         A file, column, label, class or policy is not usable.
     """
+    for model in config.models:
+        if model.framework == "memory":
+            raise ConfigError(
+                "framework 'memory' is for `audit.audit(...)` in a notebook", where=f"models.{model.name}"
+            )
     dataset = load_dataset(config.data, base)
     classes = audit_classes(config, dataset)
     check_labels(dataset, classes, str(config.data.manifest or config.data.image_folder))
@@ -99,7 +102,7 @@ def _check_images_there(dataset: Dataset) -> None:
     """One missing file is listed in the run; if all are missing, the root is wrong."""
     if not any((dataset.root / path).is_file() for path in dataset.rows["path"]):
         raise DataError(
-            f"none of the {len(dataset)} images is there; the first is '{dataset.rows['path'].iat[0]}'",
+            f"none of the {len(dataset)} images is there; the first is '{dataset.rows['path'].iloc[0]}'",
             where="data",
             fix="set data.root to the folder that the image paths are relative to",
         )

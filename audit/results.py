@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from audit.fairness import gap_table, group_table, region_group_table
+from audit.fairness import GapSettings, gap_table, group_table, region_group_table
 from audit.findings import Policy, default_policy, judge
 from audit.preflight import Preflight
 from audit.run.files import write_json
+from audit.run.plan import Stage
 from audit.run.schema import columns
 from audit.run.shards import read_rows
 from audit.run.tables import write_table
 
 __all__ = ["write_results"]
+
+_TRAINING_KEYS = ("notes", "seconds_per_epoch", "best_epoch", "device", "accuracy", "val_accuracy")
 
 
 def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None:
@@ -81,7 +85,7 @@ def _explained(checked: Preflight, out: Path) -> dict[str, pd.DataFrame]:
     regions: list[dict[str, Any]] = []
     checks: list[pd.DataFrame] = []
     config = checked.config.explanations
-    stage = "predict" if config.sample == "all" else "explain"
+    stage: Stage = "predict" if config.sample == "all" else "explain"
     for name in checked.plan.models:
         for row in read_rows(out, name, checked.plan.stage(stage)).to_dict("records"):
             for method in config.methods:
@@ -92,7 +96,9 @@ def _explained(checked: Preflight, out: Path) -> dict[str, pd.DataFrame]:
             checks.append(frame.assign(model=name)[columns("crosschecks")])
     layers = _layers(out)
     table = _frame("explanations", explained)
-    table["layer"] = [layers[m] if k == "grad_cam" else None for m, k in zip(table["model"], table["method"], strict=True)]
+    table["layer"] = [
+        layers[m] if k == "grad_cam" else None for m, k in zip(table["model"], table["method"], strict=True)
+    ]
     table["score_kind"] = table["model"].map(_layers(out, "score"))
     return {
         "explanations": table,
@@ -106,7 +112,7 @@ def _layers(out: Path, key: str = "layer") -> dict[str, Any]:
     return {model["name"]: model.get(key) for model in record["models"]}
 
 
-def _explanation(model: str, method: str, row: dict[str, Any], target: str) -> dict[str, Any]:
+def _explanation(model: str, method: str, row: Mapping[Hashable, Any], target: str) -> dict[str, Any]:
     return {
         "model": model,
         "image_id": row["image_id"],
@@ -119,7 +125,7 @@ def _explanation(model: str, method: str, row: dict[str, Any], target: str) -> d
     }
 
 
-def _region_rows(checked: Preflight, model: str, method: str, row: dict[str, Any]) -> list[dict[str, Any]]:
+def _region_rows(checked: Preflight, model: str, method: str, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
     regions = checked.config.data.regions
     return [
         {
@@ -143,11 +149,18 @@ def _judged(checked: Preflight, tables: dict[str, pd.DataFrame]) -> dict[str, pd
     images, predictions = tables["images"], tables["predictions"]
     classes = list(checked.classes)
     groups = group_table(images, predictions, classes, config.positive, attributes, intersections)
-    gaps = gap_table(images, predictions, classes, config.positive, attributes, intersections, seed=config.seed)
+    gaps = gap_table(images, predictions, classes, config.positive, attributes, intersections, GapSettings(seed=config.seed))
     regions = region_group_table(tables["region_mass"], images, attributes, intersections)
     findings = judge(
-        policy_of(checked), images, predictions, tables["region_mass"], classes, config.positive,
-        preregistered=checked.policy is not None, policy_sha256=checked.plan.content["policy"], seed=config.seed,
+        policy_of(checked),
+        images,
+        predictions,
+        tables["region_mass"],
+        classes,
+        config.positive,
+        preregistered=checked.policy is not None,
+        policy_sha256=checked.plan.content["policy"],
+        seed=config.seed,
     )
     return {"groups": groups, "gaps": gaps, "region_groups": regions, "findings": findings}
 
@@ -181,7 +194,7 @@ def _training_notes(checked: Preflight) -> dict[str, Any]:
     for model in checked.config.models:
         if model.training is not None:
             content = json.loads((checked.base / model.training / "training.json").read_text(encoding="utf-8"))
-            notes[model.name] = {key: content.get(key) for key in ("note", "seconds_per_epoch", "best_epoch", "device")}
+            notes[model.name] = {key: content.get(key) for key in _TRAINING_KEYS}
     return notes
 
 
@@ -198,19 +211,21 @@ def _problems(checked: Preflight, out: Path, predicted: dict[str, pd.DataFrame])
 
 def _map_problems(checked: Preflight, out: Path, name: str, paths: pd.Series[str]) -> list[dict[str, Any]]:
     config = checked.config.explanations
-    stage = "predict" if config.sample == "all" else "explain"
+    stage: Stage = "predict" if config.sample == "all" else "explain"
     rows = []
     for row in read_rows(out, name, checked.plan.stage(stage)).to_dict("records"):
-        for method in config.methods:
-            if row["status"] == "ok" and row[f"status_{method}"] != "ok":
-                rows.append(_problem("explain", name, row | {"status": row[f"status_{method}"]}, paths, method))
+        if row["status"] == "ok":
+            bad = [method for method in config.methods if row[f"status_{method}"] != "ok"]
+            rows += [_problem("explain", name, row | {"status": row[f"status_{m}"]}, paths, m) for m in bad]
         if row.get("region_problem"):
-            rows.append(_problem("regions", name, row | {"detail": row["region_problem"], "status": "not_measured"}, paths))
+            rows.append(
+                _problem("regions", name, row | {"detail": row["region_problem"], "status": "not_measured"}, paths)
+            )
     return rows
 
 
 def _problem(
-    stage: str, model: str, row: dict[str, Any], paths: pd.Series[str], method: str | None = None
+    stage: str, model: str, row: Mapping[Hashable, Any], paths: pd.Series[str], method: str | None = None
 ) -> dict[str, Any]:
     return {
         "stage": stage,
@@ -220,4 +235,3 @@ def _problem(
         "status": row["status"],
         "detail": method or row.get("detail") or "",
     }
-

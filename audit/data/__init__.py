@@ -1,0 +1,1 @@
+"""Images, labels and groups: manifests, decoding, and the built-in synthetic set."""

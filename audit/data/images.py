@@ -231,9 +231,10 @@ class LoadedImages:
 def load_arrays(dataset: Dataset, preprocessing: Preprocessing, max_pixels: int) -> LoadedImages:
     """Read every image of a dataset into one array, listing those that cannot be read."""
     decoded = [decode(dataset.root, path, preprocessing, max_pixels) for path in dataset.rows["path"]]
-    good = [row for row, item in enumerate(decoded) if item.array is not None]
+    arrays = {row: item.array for row, item in enumerate(decoded) if item.array is not None}
+    good = list(arrays)
     problems = tuple(_failures(dataset.rows["path"], decoded))
-    images = np.stack([decoded[row].array for row in good]) if good else np.empty((0, 0, 0, 0))
+    images = np.stack(list(arrays.values())) if good else np.empty((0, 0, 0, 0))
     codes = {name: code for code, name in enumerate(dataset.classes)}
     labels = np.array([codes[dataset.rows["label"].iloc[row]] for row in good], np.int64)
     return LoadedImages(images, labels, np.array(good, np.int64), problems)

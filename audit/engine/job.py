@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -50,12 +50,12 @@ class FileSource:
 
     def read(self, position: int) -> Decoded:
         """Decode one file."""
-        path = str(self.dataset.rows["path"].iat[position])
+        path = str(self.dataset.rows["path"].iloc[position])
         return decode(self.dataset.root, path, self.preprocessing, self.max_pixels)
 
     def regions(self, position: int) -> np.ndarray | Decoded | None:
         """Decode one region map."""
-        path = self.dataset.rows["region_path"].iat[position]
+        path = self.dataset.rows["region_path"].iloc[position]
         if path is None:
             return None
         return decode_regions(self.dataset.root, str(path), self.preprocessing, self.max_pixels)
@@ -114,7 +114,9 @@ class OutputMap:
         ConfigError
             A label is made of several of the model's classes.
         """
-        places = {name: [k for k, code in enumerate(self.code) if self.classes[code] == name] for name in self.classes}
+        places = {
+            name: [k for k, code in enumerate(self.code) if self.classes[code] == name] for name in self.classes
+        }
         for name in set(labels):
             if len(places[name]) != 1:
                 raise ConfigError(
@@ -126,7 +128,7 @@ class OutputMap:
 
 
 def _mapped(
-    outputs: dict[str, tuple[str, ...] | str], own: tuple[str, ...], classes: tuple[str, ...], where: str
+    outputs: Mapping[str, tuple[str, ...] | str], own: tuple[str, ...], classes: tuple[str, ...], where: str
 ) -> tuple[int, ...]:
     code: dict[str, int] = {}
     rest = [name for name, parts in outputs.items() if parts == "rest"]
@@ -136,7 +138,8 @@ def _mapped(
         for part in () if isinstance(parts, str) else parts:
             if part not in own:
                 raise ConfigError(
-                    f"'outputs.{name}' names '{part}', which the model does not have.{nearest(part, own)}", where=where
+                    f"'outputs.{name}' names '{part}', which the model does not have.{nearest(part, own)}",
+                    where=where,
                 )
             if part in code:
                 raise ConfigError(f"'outputs' maps '{part}' more than once", where=where)
@@ -144,7 +147,9 @@ def _mapped(
     for part in own:
         if part not in code and not rest:
             raise ConfigError(
-                f"'outputs' leaves out the model's class '{part}'", where=where, fix="map it, or give one class 'rest'"
+                f"'outputs' leaves out the model's class '{part}'",
+                where=where,
+                fix="map it, or give one class 'rest'",
             )
     return tuple(code.get(part, classes.index(rest[0]) if rest else -1) for part in own)
 
@@ -164,7 +169,9 @@ def audit_classes(config: AuditConfig, dataset: Dataset) -> tuple[str, ...]:
             named[model.name] = tuple(sorted(classes))
     found = set(named.values())
     if len(found) > 1:
-        raise ConfigError(f"models are scored on different classes: {named}", fix="use 'outputs' to bring them together")
+        raise ConfigError(
+            f"models are scored on different classes: {named}", fix="use 'outputs' to bring them together"
+        )
     classes = found.pop() if found else dataset.classes
     if config.positive is not None and config.positive not in classes:
         raise ConfigError(

@@ -28,6 +28,7 @@ class Crew(Protocol):
     """Whatever runs the shards of one model."""
 
     description: dict[str, Any]
+    """What the record says of the model."""
 
     def begin(self, run: Path, fingerprint: str) -> None:
         """Say where to commit."""
@@ -68,7 +69,7 @@ class WorkerProcess:
     def __init__(self, config: AuditConfig, model: str, base: Path, trust_code: bool) -> None:
         self.model = model
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "audit.engine.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

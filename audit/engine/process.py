@@ -30,7 +30,9 @@ def main() -> None:
     try:
         _serve(orders, answers)
     except FaircamError as error:
-        _answer(answers, error={"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix})
+        _answer(
+            answers, error={"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
+        )
 
 
 def _listen(stream: TextIO, orders: queue.SimpleQueue[str]) -> None:
@@ -41,8 +43,8 @@ def _listen(stream: TextIO, orders: queue.SimpleQueue[str]) -> None:
 
 
 def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
-    from audit.engine.job import FileSource, Job, OutputMap, audit_classes
     from audit.data.manifest import load_dataset
+    from audit.engine.job import FileSource, Job, OutputMap, audit_classes
     from audit.engine.worker import Worker
     from audit.models.loading import load_model
 
@@ -59,7 +61,13 @@ def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     regions = config.data.regions.names if config.data.regions else {}
     source = FileSource(dataset, model.preprocessing, config.data.max_pixels)
     job = Job(
-        Path(second["run"]), second["fingerprint"], model.name, source, outputs, config.explanations, regions,
+        Path(second["run"]),
+        second["fingerprint"],
+        model.name,
+        source,
+        outputs,
+        config.explanations,
+        regions,
         config.execution.micro_batch,
     )
     worker = Worker(job, adapter)

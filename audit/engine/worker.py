@@ -14,9 +14,9 @@ import pandas as pd
 from audit.data.images import Decoded, thumbnail
 from audit.engine.job import Job
 from audit.explanations.crosscheck import cross_check
-from audit.explanations.methods import METHODS
-from audit.explanations.regions import region_mass
-from audit.models.adapter import GradientPass, ModelAdapter, predicted, probabilities
+from audit.explanations.methods import get_method
+from audit.explanations.regions import region_mass, total_attribution
+from audit.models.adapter import GradientPass, ModelAdapter, Targets, predicted, probabilities
 from audit.run.plan import Shard
 from audit.run.shards import Receipt, write_shard
 
@@ -53,8 +53,9 @@ class Worker:
             Also stored in the shard's file.
         """
         started = time.monotonic()
+        maps: dict[str, list[Any]] = {}
         if shard.stage == "crosscheck":
-            rows, maps = self._cross_check(self.job.sample[shard.start : shard.stop]), {}
+            rows = self._cross_check(self._spread(shard.stop))
         else:
             every = shard.stage == "predict"
             positions = list(range(shard.start, shard.stop)) if every else self.job.sample[shard.start : shard.stop]
@@ -62,7 +63,7 @@ class Worker:
             rows, maps = self._rows(list(positions), explain)
         statuses = dict(Counter(rows["status"])) if len(rows) else {}
         seconds = round(time.monotonic() - started, 3)
-        receipt = Receipt(self.job.fingerprint, self.job.model, shard, statuses, seconds)
+        receipt = Receipt(self.job.fingerprint, self.job.model, shard, statuses, self.adapter.micro_batch, seconds)
         write_shard(self.job.run, receipt, rows, maps)
         return receipt
 
@@ -82,9 +83,7 @@ class Worker:
         """Images of a batch; one that cannot be read is blank, so that the others' shapes do not change."""
         shape = self.adapter.spec.input_shape
         decoded = [_sized(self.job.source.read(position), shape) for position in positions]
-        known = next((item.array.shape for item in decoded if item.array is not None), _known(shape))
-        decoded = [_sized(item, known) for item in decoded]
-        blank = np.zeros(known, np.float32)
+        blank = np.zeros(shape, np.float32)
         return decoded, np.stack([blank if item.array is None else item.array for item in decoded])
 
     def _predicted(self, images: np.ndarray) -> list[dict[str, Any]]:
@@ -104,7 +103,7 @@ class Worker:
                 "target_class": spec.classes[int(done.targets[index])],
                 "score": _finite(done.explained[index]),
             }
-            values[index]["detail"] = self._thumbnail(position, item)
+            self._keep_thumbnail(position, item)
         for method, kept in maps.items():
             self._add_maps(method, done, images, positions, decoded, values, kept)
         return values
@@ -119,15 +118,17 @@ class Worker:
         values: list[dict[str, Any]],
         kept: list[Any],
     ) -> None:
-        drawn = METHODS[method].maps(done, images, self.adapter.spec.layer)
+        drawn = get_method(method).maps(done, images, self.adapter.spec.layer)
         for index, position in enumerate(positions):
-            found = drawn[index] if drawn is not None else None
-            status = "ok" if found is not None else "not_measured"
-            if decoded[index].array is None or (found is not None and not np.isfinite(found).all()):
-                status, found = (decoded[index].status if decoded[index].array is None else "nonfinite"), None
+            found = None if drawn is None else drawn[index]
+            status = "not_measured" if found is None else "ok"
+            if decoded[index].array is None:
+                status, found = decoded[index].status, None
+            elif found is not None and not np.isfinite(found).all():
+                status, found = "nonfinite", None
             kept.append(found)
             values[index][f"status_{method}"] = status
-            values[index][f"total_{method}"] = None if found is None else float(np.abs(found).sum(dtype=np.float64))
+            values[index][f"total_{method}"] = None if found is None else total_attribution(found)
             if self.job.regions:
                 values[index] |= self._regions(method, position, found, images.shape[1:3])
 
@@ -139,20 +140,17 @@ class Worker:
         values: dict[str, float | str | None] = {}
         if isinstance(labels, np.ndarray) and labels.shape != size:
             labels = Decoded("wrong_size", detail=f"region map is {labels.shape}, the image {size}")
-        measured = None
         if found is not None and isinstance(labels, np.ndarray):
-            measured = region_mass(found, labels, self.job.regions)
-        for name in self.job.regions.values():
-            share, area, status = measured[name] if measured else (None, None, "not_measured")
-            values |= {f"share_{method}_{name}": share, f"area_{name}": area, f"region_{method}_{name}": status}
+            for name, (share, area, status) in region_mass(found, labels, self.job.regions).items():
+                values |= {f"share_{method}_{name}": share, f"area_{name}": area, f"region_{method}_{name}": status}
         if isinstance(labels, Decoded):
             values["region_problem"] = labels.detail
         return values
 
-    def _targets(self, positions: list[int]) -> np.ndarray | str:
+    def _targets(self, positions: list[int]) -> Targets:
         if self.job.explanations.target == "predicted":
             return "predicted"
-        return self.job.outputs.own_target([str(self.job.source.rows["label"].iat[row]) for row in positions])
+        return self.job.outputs.own_target([str(self.job.source.rows["label"].iloc[row]) for row in positions])
 
     def _outcomes(self, scores: np.ndarray) -> list[dict[str, Any]]:
         """Predicted class and probabilities of each row; none where a score is not finite."""
@@ -176,7 +174,7 @@ class Worker:
         ]
 
     def _row(self, position: int, item: Decoded, values: dict[str, Any]) -> dict[str, Any]:
-        names = {"position": position, "image_id": str(self.job.source.rows["image_id"].iat[position])}
+        names = {"position": position, "image_id": str(self.job.source.rows["image_id"].iloc[position])}
         defaults = {"predicted": None, "probabilities": None, "confidence": None, "disagrees": None, "detail": ""}
         image = {"image_status": item.status, "sha256": item.sha256}
         if item.array is None:
@@ -185,57 +183,54 @@ class Worker:
             return names | image | blank | defaults | kept | {"status": item.status, "detail": item.detail}
         return names | image | defaults | values
 
-    def _thumbnail(self, position: int, item: Decoded) -> str:
-        """Write the picture once; the first model to explain it does."""
-        name = str(self.job.source.rows["image_id"].iat[position])
+    def _keep_thumbnail(self, position: int, item: Decoded) -> None:
+        """Write the picture once; the first model to explain the image does."""
+        name = str(self.job.source.rows["image_id"].iloc[position])
         path = self.job.run / "thumbnails" / f"{name}.jpg"
-        if item.picture is None or path.exists() or len(self.job.source.rows) > _MOST_THUMBNAILS > 0 and not (
-            self.job.sample
-        ):
-            return ""
+        every = self.job.explanations.sample == "all"
+        if item.picture is None or path.exists() or (every and position >= _MOST_THUMBNAILS):
+            return
         preprocessing = getattr(self.job.source, "preprocessing", None)
-        picture = item.picture if preprocessing is None else thumbnail(item.picture, preprocessing)
-        _save(picture, path)
-        return ""
+        _save(item.picture if preprocessing is None else thumbnail(item.picture, preprocessing), path)
+
+    def _spread(self, count: int) -> tuple[int, ...]:
+        """Positions of a few images, evenly over the sample."""
+        sample = self.job.sample
+        return tuple(sample[place * len(sample) // count] for place in range(min(count, len(sample))))
 
     def _cross_check(self, positions: tuple[int, ...]) -> pd.DataFrame:
         """Compare our maps with an outside implementation, image by image."""
         decoded, images = self._read(list(positions))
         layers = (self.adapter.spec.layer,) if self.adapter.spec.layer else ()
         done = self.adapter.gradient_pass(images, self._targets(list(positions)), layers)
-        maps = {}
-        for method in self.job.explanations.methods:
-            drawn = METHODS[method].maps(done, images, self.adapter.spec.layer)
-            if drawn is not None:
-                maps[method] = list(drawn)
-        checks = cross_check(self.adapter, images, done.targets, maps)
+        drawn = {
+            method: get_method(method).maps(done, images, self.adapter.spec.layer)
+            for method in self.job.explanations.methods
+        }
+        maps = {method: list(found) for method, found in drawn.items() if found is not None}
         names = self.job.source.rows["image_id"]
         rows = [
             {
                 "method": check.method,
                 "provider": check.provider,
-                "image_id": str(names.iat[positions[check.image_index]]),
+                "image_id": str(names.iloc[positions[check.image_index]]),
                 "max_difference": check.max_difference,
                 "spearman": check.spearman,
                 "status": check.status,
                 "note": check.note,
             }
-            for check in checks
+            for check in cross_check(self.adapter, images, done.targets, maps)
             if decoded[check.image_index].array is not None
         ]
         return pd.DataFrame(rows)
 
 
-def _sized(item: Decoded, shape: tuple[int | None, ...]) -> Decoded:
+def _sized(item: Decoded, shape: tuple[int, ...]) -> Decoded:
     """Refuse an image whose shape is not the model's."""
-    if item.array is None or all(a is None or a == b for a, b in zip(shape, item.array.shape, strict=True)):
+    if item.array is None or item.array.shape == shape:
         return item
     detail = f"the image is {item.array.shape} (height, width, channels), the model takes {tuple(shape)}"
     return Decoded("wrong_size", sha256=item.sha256, detail=detail)
-
-
-def _known(shape: tuple[int | None, ...]) -> tuple[int, ...]:
-    return tuple(length or 32 for length in shape)
 
 
 def _finite(value: float) -> float | None:

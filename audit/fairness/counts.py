@@ -6,7 +6,7 @@ sparse (only cells that were seen), with the cluster as a further axis where the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,8 +24,11 @@ __all__ = [
     "CountTensor",
     "GroupCells",
     "Ints",
+    "cluster_names",
     "count_predictions",
     "group_labels",
+    "has_clusters",
+    "positions",
     "slice_columns",
     "sorted_groups",
     "usable_rows",
@@ -153,7 +156,7 @@ class CountTensor:
                 f"{nearest(name, self.slices)}"
             )
         groups = self.groups[name]
-        group = pd.Index(groups).get_indexer(group_labels(self.cells, self.slices[name]).to_numpy())
+        group = positions(groups, group_labels(self.cells, self.slices[name]))
         cluster = pd.factorize(self.cells["cluster"])[0] if self.clustered else np.zeros(len(group), np.int64)
         if self.clustered:
             key, unit = np.unique(np.stack([group, cluster]), axis=1, return_inverse=True)
@@ -279,7 +282,9 @@ def group_labels(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
     for name in names:
         if f"attr_{name}" not in frame:
             known = [str(c).removeprefix("attr_") for c in frame if str(c).startswith("attr_")]
-            raise InputError(f"attribute '{name}' is not in the data, allowed: {known}.{nearest(name, known)}")
+            raise InputError(
+                f"attribute '{name}' is not in the data, allowed: {known}.{nearest(name, known)}"
+            )
         values = frame[f"attr_{name}"].astype(object)
         columns.append(values.where(values.notna(), MISSING).astype(str).astype(object))
     joined = columns[0]
@@ -291,6 +296,12 @@ def group_labels(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
 def sorted_groups(groups: set[str]) -> tuple[str, ...]:
     """Groups in a fixed order: by name, those with a missing value last."""
     return tuple(sorted(groups, key=lambda group: (MISSING in group, group)))
+
+
+def positions(known: Sequence[str], values: Iterable[object]) -> Ints:
+    """Position of each value among the known ones; -1 where it is none of them."""
+    index = pd.Index(list(known), dtype=object)
+    return np.asarray(index.get_indexer(pd.Index(values, dtype=object)), dtype=np.int64)
 
 
 def has_clusters(images: pd.DataFrame) -> bool:
@@ -308,17 +319,18 @@ def cluster_names(images: pd.DataFrame) -> npt.NDArray[np.object_]:
 
 
 def _class_positions(values: npt.NDArray[np.object_], classes: Sequence[str], what: str) -> Ints:
-    positions = pd.Index(list(classes), dtype=object).get_indexer(pd.Index(values, dtype=object))
-    if (positions < 0).any():
-        bad = values[positions < 0][0]
+    found = positions(classes, values)
+    if (found < 0).any():
+        bad = values[found < 0][0]
         raise InputError(f"{what} '{bad}' is no class, allowed: {list(classes)}.{nearest(str(bad), classes)}")
-    return np.asarray(positions, dtype=np.int64)
+    return found
 
 
 def _condense(rows: pd.DataFrame) -> pd.DataFrame:
     """Add up equal cells, in an order that does not depend on that of the rows."""
     keys = [str(column) for column in rows.columns if column != "count"]
-    return rows.groupby(keys, sort=True, as_index=False)["count"].sum().astype({"count": np.int64})
+    sums: pd.DataFrame = rows.groupby(keys, sort=True, as_index=False).agg({"count": "sum"})
+    return sums
 
 
 def _column(matrix: sparse.csc_array, index: int) -> Ints:

@@ -13,6 +13,7 @@ from audit.fairness.counts import (
     GroupCells,
     count_predictions,
     group_labels,
+    positions,
     slice_columns,
     sorted_groups,
     usable_rows,
@@ -90,11 +91,12 @@ def group_table(
         clusters = pd.factorize(own["cluster"])[0].astype(np.int64)
         for attribute in tensor.slices:
             cells = tensor.along(attribute)
-            code = pd.Index(cells.groups).get_indexer(group_labels(own, tensor.slices[attribute]).to_numpy())
+            code = positions(cells.groups, group_labels(own, tensor.slices[attribute]))
             members = [np.flatnonzero(code == place) for place in range(len(cells.groups))]
             scored = _Scored(probabilities, own["truth"].to_numpy(np.int64), clusters, members)
-            for block in (*_count_blocks(cells, alpha), *scored.blocks(classes, alpha)):
-                blocks.append({"model": model, "attribute": attribute, "group": cells.groups, **block})
+            place = {"model": model, "attribute": attribute, "group": cells.groups}
+            blocks += [place | block for block in _count_blocks(cells, alpha)]
+            blocks += [place | block for block in scored.blocks(classes, alpha)]
     table = tabulate(blocks, GROUP_COLUMNS)
     return _sorted(table, slice_columns(attributes, intersections), images, tuple(classes), list(tensors))
 
@@ -112,7 +114,7 @@ def tabulate(blocks: Sequence[Block], columns: Sequence[str]) -> pd.DataFrame:
     lengths = [max(len(v) for v in block.values() if isinstance(v, (tuple, np.ndarray))) for block in blocks]
     data: dict[str, Any] = {}
     for name in columns:
-        parts = [
+        parts: list[Any] = [
             np.broadcast_to(np.asarray(block[name], dtype=_dtype(name)), (length,))
             for block, length in zip(blocks, lengths, strict=True)
         ]
@@ -163,7 +165,9 @@ def _f1_block(cells: GroupCells, place: int, name: str, measured: Any) -> Block:
     parts = cells.binary(place)
     touched = parts["tp"] + parts["fp"] + parts["fn"]
     size = len(cells.groups)
-    n, tp = (np.bincount(cells.unit_group, v, minlength=size).astype(np.int64) for v in (touched, parts["tp"]))
+    n, tp = (
+        np.bincount(cells.unit_group, v, minlength=size).astype(np.int64) for v in (touched, parts["tp"])
+    )
     clusters = np.bincount(cells.unit_group[touched > 0], minlength=size) if cells.clustered else n
     with np.errstate(invalid="ignore"):
         value = 2 * tp / (n + tp)
@@ -186,7 +190,7 @@ def _plain(metric: Metric, name: str | None, n: Any, clusters: Any, value: Any, 
 
 
 def _status(defined: Any, measured: Any, short: Any = False) -> Any:
-    status = np.where(defined, np.where(short, "too_few_clusters", "ok"), "undefined")
+    status: Any = np.where(defined, np.where(short, "too_few_clusters", "ok"), "undefined")
     return np.where(measured, status, "not_measured").astype(object)
 
 
@@ -196,7 +200,7 @@ class _Scored:
     def __init__(self, probabilities: Floats | None, truth: Any, clusters: Any, members: list[Any]) -> None:
         self.size = len(members)
         self.truth, self.clusters, self.probabilities = truth, clusters, probabilities
-        known = np.zeros(len(truth), bool) if probabilities is None else np.isfinite(probabilities).all(axis=1)
+        known: Any = np.isfinite(probabilities).all(axis=1) if probabilities is not None else truth < 0
         self.members = [rows[known[rows]] for rows in members]
 
     def blocks(self, classes: Sequence[str], alpha: float) -> Iterator[Block]:
@@ -244,7 +248,9 @@ def stored_probabilities(rows: pd.DataFrame, size: int) -> Floats | None:
     given = rows["probabilities"].to_numpy(object)[known].tolist()
     wrong = [len(values) for values in given if len(values) != size]
     if wrong:
-        raise InputError(f"a prediction has {wrong[0]} probabilities, allowed: one for each of {size} classes")
+        raise InputError(
+            f"a prediction has {wrong[0]} probabilities, allowed: one for each of {size} classes"
+        )
     out[known] = np.array(given, dtype=np.float64)
     return out
 
@@ -263,8 +269,9 @@ def _sorted(
         "metric": list(METRICS),
         "class": list(classes),
     }
-    keys = {name: pd.Index(values).get_indexer(table[name].to_numpy()) for name, values in order.items()}
-    names = sorted_groups({g for parts in slices.values() for g in set(group_labels(images, parts))})
-    keys["group"] = pd.Index(names).get_indexer(table["group"].to_numpy())
+    order["group"] = list(
+        sorted_groups({g for parts in slices.values() for g in set(group_labels(images, parts))})
+    )
+    keys = {name: positions(values, table[name]) for name, values in order.items()}
     last_first = [keys[name] for name in ("class", "metric", "group", "attribute", "model")]
     return table.iloc[np.lexsort(last_first)].reset_index(drop=True)

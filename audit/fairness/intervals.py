@@ -91,7 +91,9 @@ def effective_size(
         rate = successes / trials
         size = rate * (1 - rate) / spread
         tail = 1 - alpha / 2
-        shrink = special.stdtrit(np.maximum(trials - 1, 1), tail) / special.stdtrit(np.maximum(groups - 1, 1), tail)
+        shrink = special.stdtrit(np.maximum(trials - 1, 1), tail) / special.stdtrit(
+            np.maximum(groups - 1, 1), tail
+        )
         size = np.minimum(trials, size * shrink**2)
     size = np.where(spread > 0, size, groups)
     return np.where(groups >= 2, size, np.nan)
@@ -164,7 +166,11 @@ def mover_difference(
 
 
 def newcombe(
-    count: npt.ArrayLike, total: npt.ArrayLike, count2: npt.ArrayLike, total2: npt.ArrayLike, alpha: float = 0.05
+    count: npt.ArrayLike,
+    total: npt.ArrayLike,
+    count2: npt.ArrayLike,
+    total2: npt.ArrayLike,
+    alpha: float = 0.05,
 ) -> Bounds:
     """Newcombe's hybrid score interval of the difference of two independent proportions (1998, method 10)."""
     arms = []
@@ -229,7 +235,10 @@ class Mean:
 
 
 def mean_interval(
-    values: npt.ArrayLike, clusters: npt.ArrayLike, alpha: float = 0.05, bounds: tuple[float, float] | None = None
+    values: npt.ArrayLike,
+    clusters: npt.ArrayLike,
+    alpha: float = 0.05,
+    bounds: tuple[float, float] | None = None,
 ) -> Mean:
     """Mean of the cluster means, each cluster counting once, with a t interval over clusters.
 

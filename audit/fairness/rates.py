@@ -171,10 +171,8 @@ def rate_units(cells: GroupCells, metric: Metric, class_name: str | None = None)
     class_name : str, optional
         The class, for a metric about one class.
     """
-    if metric.per_class:
-        parts = cells.binary(cells.classes.index(str(class_name)))
-    else:
-        parts = cells.everything()
+    place = cells.classes.index(str(class_name)) if metric.per_class else 0
+    parts = cells.binary(place) if metric.per_class else cells.everything()
     trials = sum((parts[name] for name in metric.denominator), start=np.zeros_like(cells.unit_group))
     successes = sum((parts[name] for name in metric.numerator), start=np.zeros_like(cells.unit_group))
     kept = trials > 0

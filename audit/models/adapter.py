@@ -33,7 +33,7 @@ __all__ = [
 
 Head = Literal["softmax", "sigmoid"]
 ScoreKind = Literal["logit", "probability"]
-Targets = np.ndarray | Literal["predicted"]
+Targets = np.ndarray | str  # class indices, or the word 'predicted'
 
 ALL_CAPABILITIES = frozenset({"scores", "gradients", "layers"})
 
@@ -299,7 +299,7 @@ def predicted(spec: ModelSpec, scores: np.ndarray) -> np.ndarray:
     if spec.outputs == 1:
         threshold = 0.0 if spec.score == "logit" else 0.5
         return (np.asarray(scores)[:, 0] > threshold).astype(np.int64)
-    return np.argmax(scores, axis=1).astype(np.int64)
+    return np.asarray(np.argmax(scores, axis=1), dtype=np.int64)
 
 
 def _softmax(values: np.ndarray) -> np.ndarray:

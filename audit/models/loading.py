@@ -14,6 +14,7 @@ from typing import Literal
 from audit.config import ExecutionConfig, ModelConfig, Preprocessing
 from audit.errors import ModelError
 from audit.models.adapter import ModelAdapter, check_layers
+from audit.models.callable_adapter import CallableAdapter
 from audit.models.numpy_adapter import NumpyAdapter, load_npz
 
 __all__ = ["load_model", "wrap_model"]
@@ -88,12 +89,12 @@ def wrap_model(
 
     Parameters
     ----------
-    model : torch.nn.Module, keras.Model or ModelAdapter
-        An adapter is returned as it is.
+    model : torch.nn.Module, keras.Model, ModelAdapter or callable
+        An adapter is returned as it is; a function of ``(N, H, W, C)`` images has no gradients.
     classes : sequence of str
         The model's own classes in output order.
     input_shape : tuple of int, optional
-        ``(H, W, C)``; needed for PyTorch, and for Keras where the model does not fix it.
+        ``(H, W, C)``; needed for PyTorch and functions, and for Keras where the model does not fix it.
     head : str
         ``softmax`` or ``sigmoid``.
     score : str
@@ -146,8 +147,21 @@ def wrap_model(
             dtype=dtype,
             micro_batch=micro_batch,
         )
+    if callable(model):
+        if input_shape is None:
+            raise ModelError("a function does not say its image size", fix="give input_shape=(H, W, C)")
+        return CallableAdapter(
+            model,
+            classes=classes,
+            input_shape=input_shape,
+            head=head,
+            score=score,
+            micro_batch=micro_batch,
+        )
     kind = f"{type(model).__module__}.{type(model).__name__}"
-    raise ModelError(f"{kind} is no model that can be audited, allowed: torch.nn.Module, keras.Model")
+    raise ModelError(
+        f"{kind} is no model that can be audited, allowed: torch.nn.Module, keras.Model, a function of images"
+    )
 
 
 def _load_numpy(

@@ -296,7 +296,8 @@ def _gradients(total: torch.Tensor, of: list[torch.Tensor], names: list[str]) ->
 @contextmanager
 def _full_precision() -> Iterator[None]:
     """Switch TF32 off on the GPU, and back to what it was."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    switches: Any = torch.backends  # the stubs do not know them all
+    backends = (switches.cuda.matmul, switches.cudnn.conv)
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
         backend.fp32_precision = "ieee"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Receipt:
     shard : Shard
     statuses : dict of str to int
         Rows by status; they add up to the shard's size.
+    micro_batch : int
+        Batch that was really used: memory may have forced a smaller one than planned.
     seconds : float
         Wall time spent on it.
     """
@@ -44,6 +46,7 @@ class Receipt:
     model: str
     shard: Shard
     statuses: dict[str, int]
+    micro_batch: int
     seconds: float
 
     def to_json(self) -> str:
@@ -57,7 +60,7 @@ class Receipt:
         return Receipt(**{**content, "shard": Shard(**content["shard"])})
 
 
-def write_shard(run: Path, receipt: Receipt, rows: pd.DataFrame, maps: dict[str, Sequence[Any]]) -> None:
+def write_shard(run: Path, receipt: Receipt, rows: pd.DataFrame, maps: Mapping[str, Sequence[Any]]) -> None:
     """Commit one shard.
 
     Parameters

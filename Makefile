@@ -1,0 +1,52 @@
+# `make demo` and `make test` need Python 3.11 to 3.13, make and a package index, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help demo test check format bench london dashboard clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing faircam with both frameworks (some minutes, about 8 GB) ..."
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.all
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.all ## Set up, then train, audit and report on the built-in synthetic data
+	$(BIN)/faircam demo --out demo
+
+dashboard: $(VENV)/.all ## Browse what the demo made
+	$(BIN)/faircam dashboard demo
+
+test: $(VENV)/.dev ## Set up, then run every test
+	$(BIN)/python -P -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## Lint, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Mend what can be mended by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Ratios against captum, tf-explain and the bound of one pass
+	$(BIN)/python -P tests/benchmarks/bench_pass.py
+	$(BIN)/python -P tests/benchmarks/bench_audit.py
+
+london: $(VENV)/.dev ## Five person-wise folds on the London set, in both frameworks (needs ../shared)
+	$(BIN)/python -P tests/training/london_folds.py
+
+clean: ## Remove the environment, the demo and caches
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,0 +1,361 @@
+"""The seam for Keras models on TensorFlow: one traced forward and backward pass.
+
+Reading files is in `keras_loading`, watching layers and cutting the softmax in `keras_tracing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from audit.errors import ModelError
+from audit.models.adapter import (
+    ALL_CAPABILITIES,
+    GradientPass,
+    LayerPass,
+    ModelSpec,
+    check_layers,
+    check_outputs,
+    looks_like_probabilities,
+    probabilities,
+)
+from audit.models.chunked import ChunkedAdapter
+from audit.models.keras_tracing import (
+    Call,
+    End,
+    call_model,
+    cut,
+    find_end,
+    named_layers,
+    recorded,
+    to_record,
+)
+from audit.models.layer_choice import choose_layer, layer_infos
+
+__all__ = ["KerasAdapter"]
+
+_PREDICTED = -1
+_TOLERANCE = 1e-4
+
+
+class KerasAdapter(ChunkedAdapter):
+    """A Keras model behind the seam: Sequential, functional, nested or subclassed.
+
+    The last softmax or sigmoid is left out while a pass is traced; the model itself stays whole.
+    A pass has a fixed shape, `micro_batch` images, of which the last are blank where fewer remain.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Takes ``(N, H, W, C)`` and returns ``(N, K)``.
+    classes : sequence of str
+        In output order.
+    input_shape : tuple of int, optional
+        ``(H, W, C)``; needed where the model does not fix it.
+    head : str
+        ``softmax`` or ``sigmoid``.
+    score : str
+        What the model's last layer gives: ``auto``, ``logit`` or ``probability``.
+    layer : str, optional
+        Layer of Grad-CAM; found when left out.
+    dtype : str
+        ``float32`` or ``float64``; the latter works on a copy of the model.
+    micro_batch : int
+        Images that pass through the model at once.
+    where : str, optional
+        Names the model in errors.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        classes: Sequence[str],
+        input_shape: tuple[int, int, int] | None = None,
+        head: Literal["softmax", "sigmoid"] = "softmax",
+        score: Literal["auto", "logit", "probability"] = "auto",
+        layer: str | None = None,
+        dtype: str = "float32",
+        micro_batch: int = 32,
+        where: str | None = None,
+    ) -> None:
+        if keras.config.backend() != "tensorflow":
+            raise ModelError(
+                f"Keras runs on the backend '{keras.config.backend()}', allowed: tensorflow",
+                where=where,
+                fix="set the environment variable KERAS_BACKEND=tensorflow",
+            )
+        shape = _input_shape(model, input_shape, where)
+        self.model = _in_double(model, where) if dtype == "float64" else model
+        self.micro_batch = micro_batch
+        self._end: End | None = None
+        self._functions: dict[Any, Callable[..., Any]] = {}
+        calls, output = self._trace(shape, where)
+        records = [to_record(call) for call in calls]
+        self._layers = layer_infos(records)
+        kind = self._judge_end(find_end(calls, output), output.numpy(), head, score, where)
+        check_outputs(tuple(classes), head, output.shape[1], where=where)
+        if layer is not None:
+            check_layers([layer], self._layers, where=where)
+        self._spec = ModelSpec(
+            framework="keras",
+            input_shape=shape,
+            classes=tuple(classes),
+            head=head,
+            outputs=output.shape[1],
+            score=kind,
+            layer=layer or choose_layer(records),
+            device="cuda" if tf.config.list_logical_devices("GPU") else "cpu",
+            parameters=self.model.count_params(),
+            capabilities=ALL_CAPABILITIES,
+            dtype=dtype,
+        )
+        if self._end is not None:
+            self._prove_cut(output.numpy(), where)
+
+    def close(self) -> None:
+        """Let go of the model; nothing of it was changed outside the tracing of a pass."""
+        self._functions.clear()
+        self._end = None
+        self.model = None
+
+    @contextmanager
+    def cut(self) -> Iterator[keras.Model]:
+        """The model without its last activation while the context is open."""
+        with cut(self._end):
+            yield self.model
+
+    def _scores(self, images: np.ndarray) -> np.ndarray:
+        function = self._function("scores", self._trace_scores)
+        return np.asarray(function(self._padded(images)).numpy()[: len(images)])
+
+    def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
+        n = len(images)
+        wanted = np.full(self.micro_batch, _PREDICTED, dtype=np.int64)
+        if targets is not None:
+            wanted[:n] = targets
+        function = self._function(layers, lambda: self._trace_pass(layers))
+        scores, chosen, explained, gradient, *cams = (
+            result.numpy()[:n] for result in function(self._padded(images), tf.constant(wanted))
+        )
+        return GradientPass(
+            scores=scores,
+            targets=chosen,
+            explained=explained,
+            input_gradient=gradient,
+            cams={name: LayerPass(cam) for name, cam in zip(layers, cams, strict=True)},
+        )
+
+    def _padded(self, images: np.ndarray) -> tf.Tensor:
+        missing = self.micro_batch - len(images)
+        if missing:
+            images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
+        return tf.convert_to_tensor(images)
+
+    def _function(self, key: Any, trace: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """The traced function for this key and micro-batch, traced when first needed."""
+        key = (key, self.micro_batch)
+        if key not in self._functions:
+            with self.cut():
+                self._functions[key] = trace()
+        return self._functions[key]
+
+    def _image_spec(self) -> tf.TensorSpec:
+        return tf.TensorSpec((self.micro_batch, *self._spec.input_shape), self._spec.dtype)
+
+    def _trace_scores(self) -> Callable[..., Any]:
+        dtype = self._spec.dtype
+
+        @tf.function(input_signature=[self._image_spec()], autograph=False)  # type: ignore[untyped-decorator]
+        def run(images: tf.Tensor) -> tf.Tensor:
+            return tf.cast(call_model(self.model, images), dtype)
+
+        function: Callable[..., Any] = run.get_concrete_function()
+        return function
+
+    def _trace_pass(self, layers: tuple[str, ...]) -> Callable[..., Any]:
+        dtype = self._spec.dtype
+        known = named_layers(self.model)
+        tapped = {name: known[name] for name in layers}
+        signature = [self._image_spec(), tf.TensorSpec((self.micro_batch,), tf.int64)]
+
+        @tf.function(input_signature=signature, autograph=False)  # type: ignore[untyped-decorator]
+        def run(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape, recorded(tapped) as calls:
+                tape.watch(images)
+                scores = call_model(self.model, images)
+                chosen = tf.where(targets == _PREDICTED, self._predicted(scores), targets)
+                explained = self._select(scores, chosen)
+            taps = {call.name: call.tensor for call in calls}
+            activations = [taps[name] for name in layers]
+            gradients = tape.gradient(explained, [images, *activations])
+            _check_gradients(gradients, ["the image", *layers])
+            cams = [_weighted_sum(*pair) for pair in zip(activations, gradients[1:], strict=True)]
+            floats = [tf.cast(tensor, dtype) for tensor in (scores, explained, gradients[0], *cams)]
+            return [floats[0], chosen, *floats[1:]]
+
+        function: Callable[..., Any] = run.get_concrete_function()
+        return function
+
+    def _predicted(self, scores: tf.Tensor) -> tf.Tensor:
+        if self._spec.outputs > 1:
+            return tf.argmax(scores, axis=1, output_type=tf.int64)
+        return tf.cast(scores[:, 0] > (0.0 if self._spec.score == "logit" else 0.5), tf.int64)
+
+    def _select(self, scores: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        if self._spec.outputs > 1:
+            return tf.gather(scores, targets, axis=1, batch_dims=1)
+        other = -scores[:, 0] if self._spec.score == "logit" else 1 - scores[:, 0]
+        return tf.where(targets == 1, scores[:, 0], other)
+
+    def _short_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, tf.errors.ResourceExhaustedError)
+
+    def _trace(self, shape: tuple[int, int, int], where: str | None) -> tuple[list[Call], tf.Tensor]:
+        """Run noise through the model once and record every layer that finishes with a tensor."""
+        output = self._try(shape, where)  # builds what is not built yet, so that its layers are known
+        layers = named_layers(self.model)
+        first = [
+            name for name, part in layers.items() if getattr(part, "data_format", "") == "channels_first"
+        ]
+        if first:
+            raise ModelError(
+                f"works channels first (layer '{first[0]}'); images cross as (N, H, W, C) and TensorFlow has no "
+                "channels-first convolution on the CPU",
+                where=where,
+                fix="rebuild it with data_format='channels_last'",
+            )
+        with recorded(layers) as calls:
+            output = self._try(shape, where)
+        return calls, output
+
+    def _try(self, shape: tuple[int, int, int], where: str | None) -> tf.Tensor:
+        noise = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
+        try:
+            output = call_model(self.model, noise)
+        except Exception as error:
+            raise ModelError(
+                f"cannot take images of {shape[0]} x {shape[1]} x {shape[2]}: {_first_line(error)}",
+                where=where,
+                fix="check preprocessing (size, mode)",
+            ) from error
+        if not tf.is_tensor(output) or len(output.shape) != 2 or output.shape[0] != len(noise):
+            shown = tuple(output.shape) if tf.is_tensor(output) else type(output).__name__
+            raise ModelError(f"must give one row of scores an image, gave {shown} for 2 images", where=where)
+        return output
+
+    def _judge_end(
+        self, end: End | None, output: np.ndarray, head: str, score: str, where: str | None
+    ) -> Literal["logit", "probability"]:
+        """What kind of score the adapter gives; sets the activation to be cut off."""
+        if end is not None and score != "logit":
+            if end.head != head:
+                raise ModelError(f"ends in a {end.head}", where=where, fix=f"declare `head: {end.head}`")
+            self._end = end
+            return "logit"
+        if score != "probability" and looks_like_probabilities(output, head):
+            found = "a layer ends in" if end is not None else "no layer is known that ends in"
+            raise ModelError(
+                "gives numbers between 0 and 1 where scores before the last activation are expected "
+                f"({found} a softmax or sigmoid)",
+                where=where,
+                fix="declare `score: probability`, or `auto` where such a layer is known",
+            )
+        return "probability" if score == "probability" else "logit"
+
+    def _prove_cut(self, output: np.ndarray, where: str | None) -> None:
+        """The cut model's scores give back the whole model's probabilities."""
+        with self.cut():
+            scores = self._try(self._spec.input_shape, where).numpy()
+        if self._end is not None and self._end.logarithm:
+            output = np.exp(output)
+        again = probabilities(self._spec, scores)[:, -output.shape[1] :]
+        if not np.allclose(again, output, atol=_TOLERANCE):
+            raise ModelError(
+                "does not give its probabilities back when its last activation is applied outside: another "
+                "layer shares it, or it is random",
+                where=where,
+            )
+
+
+def _input_shape(
+    model: keras.Model, declared: tuple[int, int, int] | None, where: str | None
+) -> tuple[int, int, int]:
+    """The image shape that the model fixes, filled up with the declared one."""
+    inputs = getattr(model, "inputs", None) if _has_graph(model) else None
+    if inputs is not None and len(inputs) != 1:
+        raise ModelError(f"has {len(inputs)} inputs, one image is expected", where=where)
+    if inputs is None:
+        if declared is None:
+            raise ModelError(
+                "does not fix its image size", where=where, fix="declare it (preprocessing `size:`)"
+            )
+        return declared
+    fixed = tuple(inputs[0].shape[1:])
+    if len(fixed) != 3:
+        raise ModelError(f"takes inputs of shape {fixed}, not images (H, W, C)", where=where)
+    if declared is None and None in fixed:
+        raise ModelError("does not fix its image size", where=where, fix="declare it (preprocessing `size:`)")
+    shape = fixed if declared is None else declared
+    if any(size not in (None, given) for size, given in zip(fixed, shape, strict=True)):
+        raise ModelError(
+            f"takes images of {_times(fixed)}, preprocessing makes {_times(shape)}",
+            where=where,
+            fix="correct `size:`, `crop:` or `mode:` of the model's preprocessing",
+        )
+    return (int(shape[0]), int(shape[1]), int(shape[2]))
+
+
+def _has_graph(model: keras.Model) -> bool:
+    try:
+        return bool(model.inputs)
+    except (AttributeError, ValueError):
+        return False
+
+
+def _times(shape: Sequence[int | None]) -> str:
+    return " x ".join("any" if size is None else str(size) for size in shape)
+
+
+def _in_double(model: keras.Model, where: str | None) -> keras.Model:
+    """A copy of the model that computes in float64."""
+    if not _has_graph(model):
+        raise ModelError("float64 needs a Sequential or functional model that is built", where=where)
+    if model.compute_dtype == "float64":
+        return model
+    known = {type(layer).__name__: type(layer) for layer in named_layers(model).values()}
+    copy = type(model).from_config(_doubled(model.get_config()), custom_objects=known)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _doubled(config: Any) -> Any:
+    """A configuration with every float32 made float64."""
+    if isinstance(config, dict):
+        return {key: _doubled(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_doubled(value) for value in config)
+    return "float64" if config == "float32" else config
+
+
+def _weighted_sum(activation: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    weights = tf.reduce_mean(gradient, axis=(1, 2))
+    return tf.einsum("nhwd,nd->nhw", activation, weights)
+
+
+def _check_gradients(gradients: Sequence[Any], names: Sequence[str]) -> None:
+    for name, gradient in zip(names, gradients, strict=True):
+        if gradient is None:
+            raise ModelError(f"the scores do not depend on {name}", fix="choose a layer they depend on")
+
+
+def _first_line(error: Exception) -> str:
+    """The line of a Keras error that says what is wrong."""
+    lines = [line.strip(" \x1b[1m0") for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return said[0] if said else type(error).__name__

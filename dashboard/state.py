@@ -1,0 +1,150 @@
+"""What is selected, kept in the address: every view can be reopened from its link.
+
+A selection is a widget's value under the name of its query parameter. The address wins where it differs
+from what this session last wrote there (a link was followed); else the widget does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.text import escape
+
+__all__ = ["choose", "drop", "hold", "number", "page_number", "publish", "put", "start"]
+
+_MEMORY = "_faircam_memory"
+_PUBLISHED = "_faircam_published"
+_SHOWN = "_faircam_shown"
+_STALE_SECONDS = 2.0
+
+
+def start() -> None:
+    """Begin a run of the script: nothing is selected yet."""
+    st.session_state[_SHOWN] = {}
+
+
+def publish() -> None:
+    """Write every selection of this run of the script into the address, in one step."""
+    shown: dict[str, str] = st.session_state.get(_SHOWN, {})
+    published: dict[str, tuple[str, str | None, float]] = st.session_state.setdefault(_PUBLISHED, {})
+    for key, value in shown.items():
+        before = published[key][0] if key in published else None
+        if value != before:
+            published[key] = (value, before, time.monotonic())
+    if st.query_params.to_dict() != shown:
+        st.query_params.from_dict(shown)
+
+
+def drop(*keys: str) -> None:
+    """Forget selections, so that the next run of the script starts from their defaults."""
+    for key in keys:
+        st.session_state.setdefault(_MEMORY, {}).pop(key, None)
+        st.session_state.get(_PUBLISHED, {}).pop(key, None)
+        st.session_state.pop(key, None)
+
+
+def put(key: str, value: str) -> None:
+    """Select a value that no widget of the same name holds; for callbacks."""
+    st.session_state.setdefault(_MEMORY, {})[key] = value
+
+
+def hold(key: str, options: Sequence[str], default: str) -> str:
+    """Selection without a widget of its own, such as an image picked from thumbnails."""
+    value = _wanted(key)
+    if value not in options:
+        _warn_unknown(key, value, default)
+        value = default
+    return _keep(key, str(value))
+
+
+def choose(
+    label: str,
+    key: str,
+    options: Sequence[str],
+    *,
+    default: str | None = None,
+    show: Callable[[str], str] = str,
+    help: str | None = None,
+) -> str:
+    """Select box whose value is part of the address.
+
+    Parameters
+    ----------
+    label, help : str
+        As shown.
+    key : str
+        Name of the query parameter.
+    options : sequence of str
+        Values, as they stand in the address; at least one.
+    default : str, optional
+        The first option where left out, or where it is not among them.
+    show : callable
+        Turns a value into what is shown.
+
+    Returns
+    -------
+    str
+        One of `options`.
+    """
+    fallback = default if default in options else options[0]
+    value = _wanted(key)
+    if value not in options:
+        _warn_unknown(key, value, fallback)
+        value = fallback
+    st.session_state[key] = value
+    return _keep(key, st.selectbox(label, options, key=key, format_func=show, help=help))
+
+
+def number(label: str, key: str, bounds: tuple[int, int], default: int, *, step: int = 1, help: str = "") -> int:
+    """Slider over whole numbers whose value is part of the address."""
+    value = _whole(_wanted(key), bounds, default)
+    st.session_state[key] = value
+    chosen = st.slider(label, *bounds, step=step, key=key, help=help or None, format="%d %%")
+    return int(_keep(key, str(chosen)))
+
+
+def page_number(key: str, pages: int) -> int:
+    """Page picker, 1 to `pages`, whose value is part of the address; shown only where there are several."""
+    value = _whole(_wanted(key), (1, pages), 1)
+    if pages > 1:
+        st.session_state[key] = value
+        value = st.pagination(pages, key=key)
+    return int(_keep(key, str(value)))
+
+
+def _whole(value: Any, bounds: tuple[int, int], default: int) -> int:
+    try:
+        return min(max(int(value), bounds[0]), bounds[1])
+    except (TypeError, ValueError):
+        return default
+
+
+def _keep(key: str, value: str) -> str:
+    st.session_state.setdefault(_MEMORY, {})[key] = value
+    st.session_state.setdefault(_SHOWN, {})[key] = value
+    return value
+
+
+def _wanted(key: str) -> Any:
+    """Value asked for: by a link that was followed, by the widget, or by an earlier visit to the page."""
+    asked = st.query_params.get(key)
+    now, before, when = st.session_state.get(_PUBLISHED, {}).get(key, (None, None, 0.0))
+    lagging = asked == before and time.monotonic() - when < _STALE_SECONDS
+    if asked is not None and asked != now and not lagging:
+        return asked
+    if key in st.session_state:
+        return st.session_state[key]
+    return st.session_state.get(_MEMORY, {}).get(key)
+
+
+def _warn_unknown(key: str, value: Any, instead: str) -> None:
+    """Say so where a link names what this run does not have."""
+    if value is not None and st.query_params.get(key) == value:
+        now = st.session_state.get(_PUBLISHED, {}).get(key, (None,))[0]
+        if value != now:
+            text = f"The link asks for {key} “{value}”, which is not in this view; “{instead}” is shown."
+            st.warning(escape(text))

@@ -1,0 +1,49 @@
+"""Data as text on screen: names that Markdown or Plotly would read as markup are shown as they are."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import datetime
+from typing import Any
+
+from audit.run import Run
+from reports.format import clean, short
+
+__all__ = ["csv_name", "escape", "mark_up", "run_date"]
+
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def escape(text: Any) -> str:
+    """Text for a Markdown element or label, every sign of it shown as it stands.
+
+    Streamlit looks for emoji and icon codes after Markdown was read, so a colon is followed by a mark
+    of no width, which keeps them apart.
+    """
+    one_line = " ".join(clean(text).split())
+    return _PUNCTUATION.sub(r"\\\1", one_line).replace(r"\:", "\\:\N{WORD JOINER}")
+
+
+def mark_up(text: Any, limit: int = 28) -> str:
+    """Name for a Plotly text, shortened, none of it read as a tag."""
+    return html.escape(short(text, limit), quote=False)
+
+
+def run_date(run: Run) -> str:
+    """Day on which the run was made, ``YYYY-MM-DD``, or ``undated``."""
+    try:
+        return datetime.fromisoformat(str(run.record.get("created"))).date().isoformat()
+    except ValueError:
+        return "undated"
+
+
+def csv_name(run: Run, model: str, what: str) -> str:
+    """File name of a download: what it is, of which run and model, from which day."""
+    parts = ["faircam", run.name, model, what, run_date(run)]
+    return "_".join(_slug(part) for part in parts) + ".csv"
+
+
+def _slug(text: str) -> str:
+    kept = re.sub(r"[^\w.-]+", "-", clean(text), flags=re.UNICODE).strip("-.")
+    return kept[:60] or "unnamed"

@@ -1,0 +1,148 @@
+"""How numbers and names are written, in documents and on screen: one place for all of them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = [
+    "NOTHING",
+    "clean",
+    "count",
+    "interval",
+    "known",
+    "metric_words",
+    "number",
+    "p_value",
+    "plain",
+    "rate",
+    "rate_with_interval",
+    "scientific",
+    "share",
+    "short",
+    "signed",
+    "status_words",
+]
+
+NOTHING = "–"
+"""Stands where there is nothing to say. A value that is undefined is written as such, never so."""
+
+_STATUSES = {
+    "ok": "ok",
+    "undefined": "undefined: no images to divide by",
+    "too_few_clusters": "too few independent clusters for an interval",
+    "suppressed": "suppressed: the cell is small",
+    "not_measured": "not measured",
+    "unreadable": "unreadable file",
+    "missing": "missing file",
+    "too_large": "more pixels than allowed",
+    "nonfinite": "values that are not finite",
+}
+_METRICS = {
+    "true_positive_rate": "true positive rate",
+    "auc": "AUC",
+    "f1": "F1",
+    "brier": "Brier score",
+    "log_loss": "log-loss",
+    "ece": "calibration error (ECE)",
+}
+
+
+def known(value: Any) -> bool:
+    """Whether a cell holds a value: neither None, NaN nor pandas' NA."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return False
+    return not (isinstance(value, float) and math.isnan(value))
+
+
+def clean(text: Any) -> str:
+    """A name as text, without control characters that HTML or XML cannot hold or that turn a line around."""
+    return "".join("�" if _forbidden(sign) else sign for sign in str(text))
+
+
+def _forbidden(sign: str) -> bool:
+    """Controls, lone surrogates, and the marks that reorder text beyond their own element."""
+    kind = unicodedata.category(sign)
+    return (
+        kind == "Cs" or (kind == "Cc" and sign not in "\n\t") or sign in "\u202a\u202b\u202c\u202d\u202e\ufffe\uffff"
+    )
+
+
+def short(text: Any, limit: int = 28) -> str:
+    """A name of at most `limit` characters, cut in the middle so that both ends can be told apart."""
+    whole = " ".join(clean(text).split())
+    if len(whole) <= limit:
+        return whole
+    tail = limit // 3
+    return f"{whole[: limit - tail - 1]}…{whole[-tail:]}"
+
+
+def rate(value: Any) -> str:
+    """A rate, share or score with three decimals."""
+    return f"{float(value):.3f}" if known(value) else NOTHING
+
+
+def signed(value: Any) -> str:
+    """A difference with its sign."""
+    return f"{float(value):+.3f}" if known(value) else NOTHING
+
+
+def interval(low: Any, high: Any) -> str:
+    """An interval, such as ``[0.589, 0.851]``."""
+    return f"[{rate(low)}, {rate(high)}]" if known(low) and known(high) else NOTHING
+
+
+def rate_with_interval(row: Mapping[str, Any]) -> str:
+    """Value, interval and n of a table's row: ``0.734 [0.589, 0.851], n=49``; why there is none, where not."""
+    if not known(row.get("value")):
+        return status_words(row.get("status"))
+    text = rate(row["value"])
+    if known(row.get("low")) and known(row.get("high")):
+        text += f" {interval(row['low'], row['high'])}"
+    return f"{text}, n={count(row['n'])}" if known(row.get("n")) else text
+
+
+def p_value(value: Any) -> str:
+    """A p-value with three decimals, ``< 0.001`` below."""
+    if not known(value):
+        return NOTHING
+    return "< 0.001" if float(value) < 0.001 else f"{float(value):.3f}"
+
+
+def count(value: Any) -> str:
+    """A whole number, thousands set apart by a thin space."""
+    return f"{round(float(value)):,}".replace(",", " ") if known(value) else NOTHING
+
+
+def number(value: Any) -> str:
+    """A number of any size with four significant digits."""
+    return f"{float(value):.4g}" if known(value) else NOTHING
+
+
+def scientific(value: Any) -> str:
+    """A small difference, such as ``3.1e-07``."""
+    return f"{float(value):.1e}" if known(value) else NOTHING
+
+
+def share(part: int, whole: int) -> str:
+    """A share in per cent, with one decimal."""
+    return f"{100 * part / whole:.1f} %" if whole else NOTHING
+
+
+def status_words(status: Any) -> str:
+    """A status in words a reader understands."""
+    text = clean(status) if known(status) else "not measured"
+    return _STATUSES.get(text, plain(text))
+
+
+def metric_words(metric: str, class_name: Any = None) -> str:
+    """A metric's name in words, and the class it is about."""
+    words = _METRICS.get(metric, plain(metric))
+    return f"{words}, {clean(class_name)}" if known(class_name) else words
+
+
+def plain(name: str) -> str:
+    """An identifier as words: underscores become spaces."""
+    return clean(name).replace("_", " ")

@@ -1,0 +1,216 @@
+"""Draws figures as inline SVG with matplotlib, and is the only module that imports it.
+
+Text stays text (so that a browser shapes every script), colours are CSS variables (so that a figure follows
+light and dark), and equal figures give equal bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+
+from reports.figures import CurvesFigure, Figure, ForestFigure, ForestRow
+from reports.format import short
+
+__all__ = ["draw"]
+
+_WIDTH = 390.0
+_ROW = 18.0
+_LABELS, _SIZES = 122.0, 48.0
+_LABEL_SIGNS = 21
+
+# Colours that stand for CSS variables until the drawing is done.
+_ROLES = {
+    "ink": "#010101",
+    "muted": "#020202",
+    "grid": "#030303",
+    "accent": "#040404",
+    "second": "#050505",
+    "third": "#060606",
+    "surface": "#070707",
+}
+
+_SETTINGS: dict[str, Any] = {
+    "svg.hashsalt": "faircam",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.edgecolor": _ROLES["grid"],
+    "axes.labelcolor": _ROLES["muted"],
+    "xtick.color": _ROLES["muted"],
+    "ytick.color": _ROLES["muted"],
+    "text.color": _ROLES["ink"],
+    "axes.unicode_minus": False,
+}
+
+
+def draw(figure: Figure, identifier: str) -> str:
+    """Draw a figure as an accessible SVG element.
+
+    Parameters
+    ----------
+    figure : ForestFigure or CurvesFigure
+    identifier : str
+        Unique in the document; every id inside starts with it.
+
+    Returns
+    -------
+    str
+        ``<svg role="img">`` with title and description, without reference to anything outside.
+    """
+    with mpl.rc_context(_SETTINGS), _quiet():
+        canvas = _forest(figure) if isinstance(figure, ForestFigure) else _curves(figure)
+        stream = io.StringIO()
+        FigureCanvasSVG(canvas).print_svg(
+            stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
+    return _inline(stream.getvalue(), figure, identifier)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Names may be in scripts that the measuring font lacks; the browser has its own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message=r"Matplotlib currently does not support .* natively", category=UserWarning
+        )
+        yield
+
+
+def _forest(figure: ForestFigure) -> Canvas:
+    top, bottom = 6.0, 38.0
+    height = top + bottom + _ROW * max(len(figure.rows), 1)
+    canvas = Canvas(figsize=(_WIDTH / 72, height / 72))
+    axes = canvas.add_axes(
+        (_LABELS / _WIDTH, bottom / height, (_WIDTH - _LABELS - _SIZES) / _WIDTH, (height - top - bottom) / height)
+    )
+    low, high = figure.bounds
+    margin = (high - low) * 0.02
+    axes.set_xlim(low - margin, high + margin)
+    axes.set_ylim(max(len(figure.rows), 1) - 0.5, -0.5)
+    _plain(axes, "x")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    if figure.reference is not None:
+        axes.axvline(figure.reference, color=_ROLES["muted"], linewidth=0.9, dashes=(3, 2.5), zorder=1)
+    for place, row in enumerate(figure.rows):
+        _forest_row(axes, place, row, low)
+    axes.set_yticks([])
+    axes.set_xlabel(figure.axis, fontsize=9, labelpad=4)
+    return canvas
+
+
+def _forest_row(axes: Axes, place: int, row: ForestRow, low: float) -> None:
+    worst, whole = row.emphasis == "worst", row.emphasis == "whole"
+    beside = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
+    weight = "bold" if worst or whole else "normal"
+    axes.text(-0.035, place, short(row.label, _LABEL_SIGNS), ha="right", fontsize=9.5, weight=weight, **beside)
+    size = f"n={row.n}" if row.n is not None else ""
+    axes.text(1.035, place, size, ha="left", fontsize=8.5, color=_ROLES["muted"], **beside)
+    if row.value is None:
+        reason = row.status.split(":")[0]
+        axes.text(low, place, reason, ha="left", va="center", fontsize=8.5, style="italic", color=_ROLES["muted"])
+        return
+    colour = _ROLES["second"] if worst else _ROLES["ink"] if whole else _ROLES["accent"]
+    if row.low is not None and row.high is not None:
+        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=2)
+    if row.mark is not None:
+        axes.plot([row.mark], [place], marker="|", markersize=11, markeredgewidth=2, color=_ROLES["third"], zorder=3)
+    face = colour if row.low is not None else _ROLES["surface"]
+    shape, size_of_mark = ("D", 5.4) if worst else ("s", 5.2) if whole else ("o", 5.6)
+    axes.plot(
+        [row.value],
+        [place],
+        marker=shape,
+        markersize=size_of_mark,
+        markerfacecolor=face,
+        markeredgecolor=colour,
+        linestyle="none",
+        zorder=4,
+    )
+
+
+def _curves(figure: CurvesFigure) -> Canvas:
+    height = 190.0
+    canvas = Canvas(figsize=(_WIDTH / 72, height / 72))
+    axes = canvas.add_axes((46 / _WIDTH, 38 / height, (_WIDTH - 46 - 76) / _WIDTH, (height - 38 - 10) / height))
+    _plain(axes, "both")
+    ends: list[tuple[float, str, str]] = []
+    for position, curve in enumerate(figure.curves):
+        known = [
+            (epoch, value) for epoch, value in zip(figure.epochs, curve.values, strict=True) if value is not None
+        ]
+        if not known:
+            continue
+        colour = _ROLES["second"] if position % 2 else _ROLES["accent"]
+        xs, ys = [epoch for epoch, _ in known], [value for _, value in known]
+        marker = "o" if len(xs) < 40 else ""
+        axes.plot(
+            xs, ys, color=colour, linewidth=1.7, marker=marker, markersize=3, dashes=(4, 2) if curve.dashed else ()
+        )
+        ends.append((ys[-1], curve.name, colour))
+    if figure.marked_epoch is not None:
+        axes.axvline(figure.marked_epoch, color=_ROLES["muted"], linewidth=0.9, dashes=(2, 2), zorder=1)
+    axes.margins(x=0.03, y=0.08)
+    _name_ends(axes, ends)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    mark = f" (dotted: {figure.marked_label})" if figure.marked_epoch is not None and figure.marked_label else ""
+    axes.set_xlabel(f"epoch{mark}", fontsize=9)
+    axes.set_ylabel(figure.axis, fontsize=9)
+    return canvas
+
+
+def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Name each curve at its end, names kept apart by one line of text."""
+    low, high = axes.get_ylim()
+    least = (high - low) * 0.085
+    below = float("-inf")
+    for value, name, colour in sorted(ends):
+        place = max(value, below + least)
+        below = place
+        axes.text(1.02, place, name, transform=axes.get_yaxis_transform(), va="center", color=colour, fontsize=9)
+
+
+def _plain(axes: Axes, grid: Any) -> None:
+    axes.patch.set_visible(False)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.grid(visible=True, axis=grid, color=_ROLES["grid"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelsize=8.5)
+
+
+def _inline(text: str, figure: Figure, identifier: str) -> str:
+    """Turn matplotlib's file into an element of an HTML page."""
+    body = text[text.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    opening, body = body.split(">", 1)
+    view = re.search(r'viewBox="([^"]+)"', opening)
+    box = view.group(1) if view else f"0 0 {_WIDTH:g} 200"
+    body = re.sub(r"<g id=\"patch_1\">.*?</g>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{identifier}-', body)
+    body = re.sub(r"url\(#", f"url(#{identifier}-", body)
+    body = re.sub(r'xlink:href="#', f'href="#{identifier}-', body)
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = body.replace("'DejaVu Sans'", "var(--sans)")
+    for role, colour in _ROLES.items():
+        body = body.replace(colour, f"var(--{role})")
+    title, words = html.escape(figure.title), html.escape(figure.description)
+    names = f"{identifier}-title {identifier}-desc"
+    return (
+        f'<svg role="img" aria-labelledby="{names}" viewBox="{box}" class="figure">'
+        f'<title id="{identifier}-title">{title}</title><desc id="{identifier}-desc">{words}</desc>{body.strip()}'
+    )

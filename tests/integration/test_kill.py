@@ -1,0 +1,78 @@
+"""SIGKILL in mid-run: nothing lost, nothing twice, and the same tables after `--resume`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.integration.small import faircam, write_audit
+from tests.integration.test_run import assert_same_tables
+
+from audit.run import open_run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    config = write_audit(folder, images=400)
+    assert faircam("run", config, "--out", folder / "run").returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("after", [1, 20, 45])
+def test_killed_after_so_many_receipts(undisturbed: Path, tmp_path: Path, after: int) -> None:
+    out = tmp_path / "run"
+    total = len(list((undisturbed / "run" / "shards").rglob("*.parquet")))
+    command = [sys.executable, "-P", "-m", "audit.cli", "run", str(undisturbed / "audit.yaml"), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while committed(out) < after and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    time.sleep(0.2)
+    assert after <= committed(out) < total, "the kill must strike between the first receipt and the last"
+    assert not open_run(out).complete
+    done = faircam("run", undisturbed / "audit.yaml", "--out", out, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert open_run(out).complete
+    assert_same_tables(undisturbed / "run", out)
+
+
+def test_torn_shard_is_redone(undisturbed: Path, tmp_path: Path) -> None:
+    import shutil
+
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed / "run", out)
+    (out / "run.json").unlink()
+    shard = sorted((out / "shards").rglob("predict-*.parquet"))[3]
+    shard.write_bytes(shard.read_bytes()[:-200])
+    assert faircam("run", undisturbed / "audit.yaml", "--out", out, "--resume").returncode == 0
+    assert_same_tables(undisturbed / "run", out)
+
+
+def test_interrupt_keeps_what_was_committed(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-P", "-m", "audit.cli", "run", str(undisturbed / "audit.yaml"), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while committed(out) < 5 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "Traceback" not in errors
+    assert "--resume" in errors
+    assert faircam("run", undisturbed / "audit.yaml", "--out", out, "--resume").returncode == 0
+    assert_same_tables(undisturbed / "run", out)
+
+
+def committed(out: Path) -> int:
+    return len([path for path in (out / "shards").rglob("*.parquet") if not path.name.startswith(".")])
