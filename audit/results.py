@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit.fairness import GapSettings, gap_table, group_table, region_group_table
+from audit.fairness import gap_table, group_table, region_group_table
 from audit.findings import Policy, default_policy, judge
 from audit.preflight import Preflight
 from audit.run.files import write_json
@@ -149,7 +149,7 @@ def _judged(checked: Preflight, tables: dict[str, pd.DataFrame]) -> dict[str, pd
     images, predictions = tables["images"], tables["predictions"]
     classes = list(checked.classes)
     groups = group_table(images, predictions, classes, config.positive, attributes, intersections)
-    gaps = gap_table(images, predictions, classes, config.positive, attributes, intersections, GapSettings(seed=config.seed))
+    gaps = gap_table(images, predictions, classes, config.positive, attributes, intersections, seed=config.seed)
     regions = region_group_table(tables["region_mass"], images, attributes, intersections)
     findings = judge(
         policy_of(checked),

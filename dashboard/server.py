@@ -47,6 +47,7 @@ _OPTIONS: dict[str, str] = {
     "runner.magicEnabled": "false",
     "logger.level": "warning",
     "global.developmentMode": "false",
+    "global.disableWidgetStateDuplicationWarning": "true",
 }
 
 

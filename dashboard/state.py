@@ -111,8 +111,9 @@ def page_number(key: str, pages: int) -> int:
     """Page picker, 1 to `pages`, whose value is part of the address; shown only where there are several."""
     value = _whole(_wanted(key), (1, pages), 1)
     if pages > 1:
-        st.session_state[key] = value
-        value = st.pagination(pages, key=key)
+        if st.session_state.get(key, value) != value:
+            st.session_state[key] = value
+        value = st.pagination(pages, default=value, key=key)
     return int(_keep(key, str(value)))
 
 

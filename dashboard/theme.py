@@ -21,8 +21,10 @@ def theme_options() -> dict[str, str]:
     """Streamlit options that give both modes the palette; the browser's preference picks the mode."""
     options = {
         "theme.baseRadius": "6px",
-        "theme.headingFontSizes": "[1.75rem,1.3rem,1.05rem]",
-        "theme.headingFontWeights": "[650,600,600]",
+        "theme.headingFontSizes": '["1.9rem","1.4rem","1.1rem","1rem","1rem","1rem"]',
+        "theme.headingFontWeights": "[700,600,600,600,600,600]",
+        "theme.paddingTop": "1.5rem",
+        "theme.paddingBottom": "3rem",
         "theme.metricValueFontSize": "1.5rem",
         "theme.showWidgetBorder": "true",
         "theme.showSidebarBorder": "true",

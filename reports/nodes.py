@@ -24,6 +24,7 @@ __all__ = [
     "GalleryCard",
     "GalleryModel",
     "KeyValues",
+    "Legend",
     "Paragraph",
     "Section",
     "Table",
@@ -179,6 +180,11 @@ class GalleryCard:
 
 
 @dataclass(frozen=True)
+class Legend:
+    """What the two colour scales of the maps mean."""
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Cards under one heading."""
 
@@ -187,7 +193,7 @@ class Gallery:
 
 
 Block: TypeAlias = (
-    "Paragraph | Bullets | Callout | KeyValues | Code | Table | FigureBlock | FigureRow | VerdictCounts"
+    "Paragraph | Bullets | Callout | KeyValues | Legend | Code | Table | FigureBlock | FigureRow | VerdictCounts"
     " | Findings | Gallery | Section"
 )
 

@@ -41,7 +41,7 @@ _ROLES = {
     "surface": "#070707",
 }
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.hashsalt": "faircam",
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -73,9 +73,8 @@ def draw(figure: Figure, identifier: str) -> str:
     with mpl.rc_context(_SETTINGS), _quiet():
         canvas = _forest(figure) if isinstance(figure, ForestFigure) else _curves(figure)
         stream = io.StringIO()
-        FigureCanvasSVG(canvas).print_svg(
-            stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        renderer: Any = FigureCanvasSVG(canvas)
+        renderer.print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(stream.getvalue(), figure, identifier)
 
 
@@ -114,7 +113,7 @@ def _forest(figure: ForestFigure) -> Canvas:
 
 def _forest_row(axes: Axes, place: int, row: ForestRow, low: float) -> None:
     worst, whole = row.emphasis == "worst", row.emphasis == "whole"
-    beside = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
     weight = "bold" if worst or whole else "normal"
     axes.text(-0.035, place, short(row.label, _LABEL_SIGNS), ha="right", fontsize=9.5, weight=weight, **beside)
     size = f"n={row.n}" if row.n is not None else ""
@@ -196,21 +195,25 @@ def _plain(axes: Axes, grid: Any) -> None:
 def _inline(text: str, figure: Figure, identifier: str) -> str:
     """Turn matplotlib's file into an element of an HTML page."""
     body = text[text.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     opening, body = body.split(">", 1)
     view = re.search(r'viewBox="([^"]+)"', opening)
     box = view.group(1) if view else f"0 0 {_WIDTH:g} 200"
     body = re.sub(r"<g id=\"patch_1\">.*?</g>", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{identifier}-', body)
-    body = re.sub(r"url\(#", f"url(#{identifier}-", body)
-    body = re.sub(r'xlink:href="#', f'href="#{identifier}-', body)
-    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
-    body = body.replace("'DejaVu Sans'", "var(--sans)")
-    for role, colour in _ROLES.items():
-        body = body.replace(colour, f"var(--{role})")
+    body = re.sub(r"<[^>]+>", lambda found: _own(found.group(0), identifier), body)
     title, words = html.escape(figure.title), html.escape(figure.description)
-    names = f"{identifier}-title {identifier}-desc"
     return (
-        f'<svg role="img" aria-labelledby="{names}" viewBox="{box}" class="figure">'
+        f'<svg role="img" aria-labelledby="{identifier}-title" aria-describedby="{identifier}-desc" '
+        f'viewBox="{box}" class="figure">'
         f'<title id="{identifier}-title">{title}</title><desc id="{identifier}-desc">{words}</desc>{body.strip()}'
     )
+
+
+def _own(tag: str, identifier: str) -> str:
+    """Make a tag's ids unique in the page and its colours those of the page; text between tags stays as it is."""
+    tag = re.sub(r'\bid="', f'id="{identifier}-', tag)
+    tag = tag.replace("url(#", f"url(#{identifier}-").replace('xlink:href="#', f'href="#{identifier}-')
+    tag = tag.replace("'DejaVu Sans'", "var(--sans)")
+    for role, colour in _ROLES.items():
+        tag = tag.replace(colour, f"var(--{role})")
+    return tag

@@ -354,7 +354,7 @@ def _explain(
             inside = range(shard.start, shard.stop)
             part = of_model.loc[[explained[i] for i in inside], ["image_id", "status", "predicted", "confidence"]]
             maps = {method: [drawn[i][method] for i in inside] for method in METHODS}
-            receipt = Receipt(plan.fingerprint, model, shard, {"ok": len(part)}, 1.5)
+            receipt = Receipt(plan.fingerprint, model, shard, {"ok": len(part)}, 32, 1.5)
             write_shard(folder, receipt, part.reset_index(drop=True), maps)
         for row, maps_of_row in zip(explained, drawn, strict=True):
             for method, found in maps_of_row.items():
@@ -362,7 +362,7 @@ def _explain(
                 mass += _mass(model, method, found, images["image_id"][row], drawings, row)
         for shard in plan.stage("predict"):
             part = of_model.iloc[shard.start : shard.stop].drop(columns="model")
-            receipt = Receipt(plan.fingerprint, model, shard, part["status"].value_counts().to_dict(), 2.0)
+            receipt = Receipt(plan.fingerprint, model, shard, part["status"].value_counts().to_dict(), 32, 2.0)
             write_shard(folder, receipt, part, {})
     return pd.DataFrame(rows), pd.DataFrame(mass)
 

@@ -78,7 +78,7 @@ _PROVIDERS = {
     "keras": _Provider("tf-explain", "tf_explain", "audit.explanations.tf_explain_provider"),
 }
 
-Explain = Callable[[ModelAdapter, str, np.ndarray, int], Opinion]
+Explain = Callable[[np.ndarray, int], Opinion]
 
 
 def cross_check(
@@ -114,33 +114,37 @@ def cross_check(
         return [_unmeasured(provider.name, method, i, reason) for method in maps for i in range(len(images))]
     found: list[CrossCheck] = []
     for method, ours in maps.items():
-        for index, (raw, target) in enumerate(zip(ours, targets, strict=True)):
-            image = images[index : index + 1]
-            found.append(_check(provider, adapter, method, (index, image, int(target), raw)))
+        found += _checked(provider, adapter, method, (images, targets, ours))
     return found
 
 
-def _check(
-    provider: _Provider, adapter: ModelAdapter, method: str, case: tuple[int, np.ndarray, int, np.ndarray]
-) -> CrossCheck:
-    index, image, target, ours = case
+def _checked(
+    provider: _Provider,
+    adapter: ModelAdapter,
+    method: str,
+    data: tuple[np.ndarray, np.ndarray, Sequence[np.ndarray]],
+) -> list[CrossCheck]:
+    images, targets, ours = data
+    found: list[CrossCheck] = []
     try:
-        explain: Explain = importlib.import_module(provider.module).explain
-        opinion = explain(adapter, method, image, target)
-    except FaircamError as error:
-        return _unmeasured(provider.name, method, index, str(error))
+        with importlib.import_module(provider.module).opened(adapter, method) as explain:
+            for index, (target, raw) in enumerate(zip(targets, ours, strict=True)):
+                opinion = explain(images[index : index + 1], int(target))
+                found.append(_compared(provider.name, method, index, raw, opinion))
     except Exception as error:  # whatever the other package fails with is said, not hidden
-        said = " ".join(str(error).split())[:200]
-        return _unmeasured(
-            provider.name, method, index, f"{provider.name} failed: {type(error).__name__}: {said}"
-        )
-    if opinion.raw.shape != ours.shape:
-        reason = f"{provider.name} gave a map of {opinion.raw.shape}, ours is {ours.shape}"
-        return _unmeasured(provider.name, method, index, reason)
-    return _compared(provider.name, method, index, ours, opinion)
+        reason = str(error) if isinstance(error, FaircamError) else _failure(provider.name, error)
+        found += [_unmeasured(provider.name, method, i, reason) for i in range(len(found), len(images))]
+    return found
+
+
+def _failure(name: str, error: Exception) -> str:
+    return f"{name} failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _compared(provider: str, method: str, index: int, ours: np.ndarray, opinion: Opinion) -> CrossCheck:
+    if opinion.raw.shape != ours.shape:
+        reason = f"{provider} gave a map of {opinion.raw.shape}, ours is {ours.shape}"
+        return _unmeasured(provider, method, index, reason)
     largest = float(np.abs(ours).max())
     difference = float(np.abs(ours.astype(np.float64) - opinion.raw).max())
     if not np.isfinite(largest) or (largest == 0 and difference > 0):

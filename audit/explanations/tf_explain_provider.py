@@ -6,6 +6,9 @@ Only its static methods that return raw tensors are used: `explain` normalises o
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,15 +18,20 @@ from tf_explain.core.gradients_inputs import GradientsInputs
 from tf_explain.core.vanilla_gradients import VanillaGradients
 
 from audit.errors import InputError, ModelError
-from audit.explanations.crosscheck import Opinion
+from audit.explanations.crosscheck import Explain, Opinion
 from audit.models.adapter import ModelAdapter
 from audit.models.keras_adapter import KerasAdapter
+from audit.models.keras_tracing import call_model
 
-__all__ = ["explain"]
+__all__ = ["opened"]
+
+# Each takes an image (1, H, W, C), a column of the scores and its sign, and gives our definition of the map.
+Draw = Callable[[np.ndarray, tf.Tensor, float], np.ndarray]
 
 
-def explain(adapter: ModelAdapter, method: str, image: np.ndarray, target: int) -> Opinion:
-    """One map by tf-explain.
+@contextmanager
+def opened(adapter: ModelAdapter, method: str) -> Iterator[Explain]:
+    """Prepare the model for tf-explain and put it back at the end.
 
     Parameters
     ----------
@@ -31,58 +39,107 @@ def explain(adapter: ModelAdapter, method: str, image: np.ndarray, target: int) 
         Of a Keras model.
     method : str
         ``saliency``, ``gradient_x_input`` or ``grad_cam``.
-    image : ndarray
-        ``(1, H, W, C)``.
-    target : int
-        Class explained.
 
-    Returns
-    -------
-    Opinion
-        The map in our definition, and what was called and corrected.
+    Yields
+    ------
+    callable
+        From an image ``(1, H, W, C)`` and its target to the map in our definition.
     """
     if not isinstance(adapter, KerasAdapter):
         raise ModelError(f"tf-explain explains Keras models, not {adapter.spec.framework}")
-    column = tf.constant(target if adapter.spec.outputs > 1 else 0)
-    sign = -1.0 if adapter.spec.outputs == 1 and target == 0 else 1.0
+    if method not in _METHODS:
+        raise InputError(f"tf-explain is not asked for the method '{method}'")
+    prepare, note = _METHODS[method]
+    spec = adapter.spec
     with adapter.cut() as model, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"[\s\S]*structure of `inputs`", category=UserWarning)
-        whole = _rebuilt(model)
-        if method == "saliency":
-            gradient = VanillaGradients.compute_gradients(tf.constant(image), whole, column)
-            found = np.abs(gradient.numpy()[0]).max(axis=-1)
-            note = "tf-explain VanillaGradients.compute_gradients; absolute value and largest over channels"
-        elif method == "gradient_x_input":
-            product = GradientsInputs.compute_gradients(tf.constant(image), whole, column)
-            found = sign * product.numpy()[0].sum(axis=-1)
-            note = "tf-explain GradientsInputs.compute_gradients; channels summed"
-        elif method == "grad_cam":
-            found = np.maximum(sign * _grad_cam(adapter, whole, image, column), 0)
-            note = (
-                "tf-explain GradCAM.get_gradients_and_filters without its masking of gradients, and "
-                "generate_ponderated_output; ReLU added, not resized"
-            )
-        else:
-            raise InputError(f"tf-explain is not asked for the method '{method}'")
-    return Opinion(found, f"{note} by faircam, on the model without its last activation")
+        draw = prepare(adapter, model)
+
+        def explain(image: np.ndarray, target: int) -> Opinion:
+            column = tf.constant(target if spec.outputs > 1 else 0)
+            sign = -1.0 if spec.outputs == 1 and target == 0 else 1.0
+            return Opinion(draw(image, column, sign), note)
+
+        yield explain
 
 
-def _rebuilt(model: keras.Model) -> keras.Model:
-    """The same layers as a functional model, which is what tf-explain can take apart."""
-    try:
-        return keras.Model(model.inputs[0], model.outputs[0])
-    except (AttributeError, ValueError, TypeError) as error:
-        raise ModelError("tf-explain needs a Sequential or functional model that is built") from error
+def _scored(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of its own: tf-explain keeps its trace, and that of the whole model must stay whole."""
+    return lambda images: call_model(model, images)
 
 
-def _grad_cam(adapter: KerasAdapter, model: keras.Model, image: np.ndarray, column: tf.Tensor) -> np.ndarray:
+def _saliency(_adapter: KerasAdapter, model: Any) -> Draw:
+    scored = _scored(model)
+
+    def draw(image: np.ndarray, column: tf.Tensor, _sign: float) -> np.ndarray:
+        gradient = VanillaGradients.compute_gradients(tf.constant(image), scored, column)
+        return np.asarray(np.abs(gradient.numpy()[0]).max(axis=-1))
+
+    return draw
+
+
+def _gradient_x_input(_adapter: KerasAdapter, model: Any) -> Draw:
+    scored = _scored(model)
+
+    def draw(image: np.ndarray, column: tf.Tensor, sign: float) -> np.ndarray:
+        product = GradientsInputs.compute_gradients(tf.constant(image), scored, column)
+        return np.asarray(sign * product.numpy()[0].sum(axis=-1))
+
+    return draw
+
+
+def _grad_cam(adapter: KerasAdapter, model: Any) -> Draw:
     name = adapter.spec.layer
+    try:
+        # The same layers as a functional model, which is what tf-explain can take apart.
+        whole = keras.Model(model.inputs[0], model.outputs[0])
+    except (AttributeError, ValueError, TypeError) as error:
+        raise ModelError("tf-explain's Grad-CAM needs a Sequential or functional model") from error
     if name is None:
         raise ModelError("the model has no layer for Grad-CAM")
-    if name not in {layer.name for layer in model.layers}:
+    if name not in {layer.name for layer in whole.layers}:
         raise ModelError(f"layer '{name}' lies inside a nested model, where tf-explain does not reach")
-    if isinstance(model.get_layer(name), keras.Model):
+    if isinstance(whole.get_layer(name), keras.Model):
         raise ModelError(f"layer '{name}' is itself a nested model, whose output tf-explain does not reach")
-    outputs, gradients = GradCAM.get_gradients_and_filters(model, image, name, column, use_guided_grads=False)
-    (found,) = GradCAM.generate_ponderated_output(outputs, gradients)
-    return np.asarray(found.numpy())
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def run(image: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+        # As a graph, so that the gradients of the weights, which its tape asks for, are left out: run
+        # eagerly they cost most of the time, and TensorFlow 2.21 with oneDNN can crash in them.
+        outputs, gradients = GradCAM.get_gradients_and_filters(whole, image, name, column, False)
+        (found,) = GradCAM.generate_ponderated_output(
+            tf.unstack(outputs, num=1), tf.unstack(gradients, num=1)
+        )
+        return found
+
+    def draw(image: np.ndarray, column: tf.Tensor, sign: float) -> np.ndarray:
+        return np.asarray(np.maximum(sign * run(tf.constant(image), column).numpy(), 0))
+
+    return draw
+
+
+_CALLED = "tf-explain {}, on the model without its last activation; corrected: {}"
+
+_METHODS: dict[str, tuple[Callable[[KerasAdapter, Any], Draw], str]] = {
+    "saliency": (
+        _saliency,
+        _CALLED.format(
+            "VanillaGradients.compute_gradients",
+            "absolute value and largest over channels instead of scaling over the batch",
+        ),
+    ),
+    "gradient_x_input": (
+        _gradient_x_input,
+        _CALLED.format(
+            "GradientsInputs.compute_gradients",
+            "channels summed with their sign instead of scaling over the batch",
+        ),
+    ),
+    "grad_cam": (
+        _grad_cam,
+        _CALLED.format(
+            "GradCAM.get_gradients_and_filters and generate_ponderated_output",
+            "gradients not masked, ReLU added, map not resized",
+        ),
+    ),
+}

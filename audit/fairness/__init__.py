@@ -36,6 +36,7 @@ from audit.fairness.regions import (
     region_excess,
     region_gap_p,
     region_group_table,
+    region_means,
     region_rows,
 )
 
@@ -75,6 +76,7 @@ __all__ = [
     "region_excess",
     "region_gap_p",
     "region_group_table",
+    "region_means",
     "region_rows",
     "slice_columns",
     "small_groups",

@@ -231,6 +231,8 @@ def usable_rows(
         ``model, image_id, truth, predicted`` (positions in `classes`), ``cluster``, the attribute columns,
         and ``probabilities`` where the predictions have them.
     """
+    _require(images, "images", ("image_id", "label", "status"))
+    _require(predictions, "predictions", ("model", "image_id", "predicted", "status"))
     ids = pd.Index(images["image_id"])
     place = ids.get_indexer(predictions["image_id"]) if ids.is_unique else None
     if place is None:
@@ -324,6 +326,12 @@ def _class_positions(values: npt.NDArray[np.object_], classes: Sequence[str], wh
         bad = values[found < 0][0]
         raise InputError(f"{what} '{bad}' is no class, allowed: {list(classes)}.{nearest(str(bad), classes)}")
     return found
+
+
+def _require(frame: pd.DataFrame, table: str, columns: Sequence[str]) -> None:
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        raise InputError(f"table '{table}' has no column '{missing[0]}', it has: {[str(c) for c in frame]}")
 
 
 def _condense(rows: pd.DataFrame) -> pd.DataFrame:

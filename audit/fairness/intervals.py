@@ -140,7 +140,7 @@ def mover_difference(
     second: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
     correlation: npt.ArrayLike = 0.0,
 ) -> Bounds:
-    """Interval of ``first - second`` from an interval of each (MOVER; Zou & Donner 2008).
+    """Interval of ``first - second``, two rates, from an interval of each (MOVER; Zou & Donner 2008).
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def mover_difference(
     Returns
     -------
     low, high : ndarray of float64
-        With Wilson intervals and no correlation this is Newcombe's hybrid score interval (method 10).
+        Cut at -1 and 1. With Wilson intervals and no correlation this is Newcombe's hybrid score interval.
     """
     (p, p_low, p_high), (q, q_low, q_high) = (
         tuple(np.asarray(value, np.float64) for value in arm) for arm in (first, second)

@@ -5,9 +5,11 @@ Whole clusters are permuted where the group is constant within them, else images
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ from audit.fairness.rates import GroupRates
 __all__ = ["Permutations", "mean_gap_p", "rate_gap_p"]
 
 AT_ONCE = 4_000_000
+ENUMERATED = 500
 NEGLIGIBLE = 1e-12
 
 
@@ -172,21 +175,28 @@ def _within_clusters(rates: GroupRates, draws: int, rng: np.random.Generator) ->
         away = sums - expected
         return np.asarray(np.einsum("bg,gh,bh->b", away, inverse, away), dtype=np.float64)
 
-    reference = float(statistic(hits.sum(axis=0)[None])[0])
-    beyond, done = 0, 0
-    while done < draws:
-        count = min(draws - done, max(1, AT_ONCE // size.shape[0]))
-        sums = np.empty((count, shape[1]))
-        left = np.broadcast_to(success, (count, len(success)))
-        room = total.copy()
-        for g in range(shape[1]):
-            room = room - size[:, g]
-            taken = rng.hypergeometric(size[:, g], room, left)
-            sums[:, g] = taken.sum(axis=1)
-            left = left - taken
-        beyond += _count_beyond(statistic(sums), reference)
-        done += count
-    return (1 + beyond) / (1 + draws)
+    reference = float(statistic(hits.sum(axis=0)[None].astype(np.float64))[0])
+    kinds, counts = np.unique(np.column_stack([size, success]), axis=0, return_counts=True)
+    sums = np.zeros((draws, shape[1]))
+    for kind, count in zip(kinds, counts.tolist(), strict=True):
+        sums += _deal_within(kind[:-1], int(kind[-1]), count, draws, rng)
+    return (1 + _count_beyond(statistic(sums), reference)) / (1 + draws)
+
+
+def _deal_within(size: Ints, success: int, clusters: int, draws: int, rng: np.random.Generator) -> Floats:
+    """Successes per group, shape ``(draws, groups)``, summed over clusters of one and the same make-up."""
+    present = np.flatnonzero(size)
+    sizes = size[present].tolist()
+    out = np.zeros((draws, len(size)))
+    if math.prod(min(n, success) + 1 for n in sizes) <= ENUMERATED:
+        # Few ways to deal: draw how many of the clusters go each way.
+        ways = [way for way in product(*(range(min(n, success) + 1) for n in sizes)) if sum(way) == success]
+        chances = [math.prod(map(math.comb, sizes, way)) / math.comb(sum(sizes), success) for way in ways]
+        out[:, present] = rng.multinomial(clusters, chances, size=draws) @ np.array(ways)
+        return out
+    for _ in range(clusters):
+        out[:, present] += rng.multivariate_hypergeometric(sizes, success, size=draws)
+    return out
 
 
 def mean_gap_p(

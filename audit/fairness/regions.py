@@ -12,7 +12,14 @@ from audit.fairness.counts import cluster_names, group_labels, slice_columns, so
 from audit.fairness.intervals import Mean, mean_interval
 from audit.fairness.permutation import Permutations, mean_gap_p
 
-__all__ = ["REGION_COLUMNS", "region_excess", "region_gap_p", "region_group_table", "region_rows"]
+__all__ = [
+    "REGION_COLUMNS",
+    "region_excess",
+    "region_gap_p",
+    "region_group_table",
+    "region_means",
+    "region_rows",
+]
 
 REGION_COLUMNS = (
     "model",
@@ -92,7 +99,7 @@ def region_rows(region_mass: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame
         unknown = region_mass["image_id"].to_numpy()[place < 0][0]
         raise InputError(f"a region share names image_id '{unknown}', which the images table does not have")
     fine = (region_mass["status"] == "ok").to_numpy(bool) & (images["status"] == "ok").to_numpy(bool)[place]
-    rows = region_mass.loc[fine].copy()
+    rows: pd.DataFrame = region_mass.loc[fine].copy()
     rows["cluster"] = cluster_names(images)[place[fine]]
     return rows.reset_index(drop=True)
 
@@ -114,7 +121,23 @@ def region_excess(rows: pd.DataFrame, alpha: float = 0.05) -> Mean:
     """
     present = _present(rows)
     ratio = (present["share"] / present["area"]).to_numpy(np.float64)
-    return mean_interval(ratio, present["cluster"].to_numpy(object), alpha, (0.0, np.inf))
+    return mean_interval(ratio, present["cluster"].to_numpy(object).astype(str), alpha, (0.0, np.inf))
+
+
+def region_means(rows: pd.DataFrame, alpha: float = 0.05) -> tuple[Mean, Mean]:
+    """Mean share of attribution, and mean share of the image, over images that have the region.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `region_rows` of one model, method and region, of one group or of all.
+    alpha : float
+        One minus the confidence level.
+    """
+    present = _present(rows)
+    clusters = present["cluster"].to_numpy(object).astype(str)
+    share, area = (present[name].to_numpy(np.float64) for name in ("share", "area"))
+    return mean_interval(share, clusters, alpha, (0.0, 1.0)), mean_interval(area, clusters, alpha, (0.0, 1.0))
 
 
 def region_gap_p(
@@ -141,16 +164,14 @@ def region_gap_p(
 
 
 def _present(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.loc[(rows["area"] > 0) & rows["share"].notna()]
+    present: pd.DataFrame = rows.loc[(rows["area"] > 0) & rows["share"].notna()]
+    return present
 
 
 def _summary(rows: pd.DataFrame, alpha: float) -> tuple[object, ...]:
     """``n, clusters, value, area, low, high, method_interval, status`` of one group's rows."""
-    present = _present(rows)
-    clusters = present["cluster"].to_numpy(object).astype(str)
-    share = mean_interval(present["share"].to_numpy(np.float64), clusters, alpha, (0.0, 1.0))
-    area = mean_interval(present["area"].to_numpy(np.float64), clusters, alpha).value
+    share, area = region_means(rows, alpha)
     status = share.status if len(rows) else "not_measured"
     method = "t_cluster_means" if share.clusters < share.n else "t"
     method = method if status == "ok" else "none"
-    return share.n, share.clusters, share.value, area, share.low, share.high, method, status
+    return share.n, share.clusters, share.value, area.value, share.low, share.high, method, status

@@ -167,7 +167,10 @@ def parse_policy(content: object, *, where: str = "policy") -> Policy:
     try:
         return Policy.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(dict(p)) for p in error.errors()), where=where) from None
+        problems = [dict(problem) for problem in error.errors()]
+        if len(problems) > 1:  # a rule that was refused also leaves the tuple too short; that is no news
+            problems = [problem for problem in problems if problem["type"] != "too_short"]
+        raise ConfigError("; ".join(map(_explain, problems)), where=where) from None
 
 
 def _explain(problem: dict[str, Any]) -> str:

@@ -69,7 +69,8 @@ def build(architecture: str, *, head_activation: bool = True, **arguments: Any) 
         The architecture or an argument is unknown, missing or out of range.
     """
     parsed = NetworkArguments.parse(architecture, arguments)
-    image = keras.Input(parsed.input_shape, name="image")
+    precision = keras.config.dtype_policy().variable_dtype
+    image = keras.Input(parsed.input_shape, dtype=precision, name="image")
     output = REGISTRY[architecture](parsed, image)
     if head_activation:
         output = keras.layers.Activation(parsed.head, name=parsed.head)(output)

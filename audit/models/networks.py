@@ -48,21 +48,11 @@ class NetworkArguments:
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        if (
-            isinstance(self.num_classes, bool)
-            or not isinstance(self.num_classes, int)
-            or self.num_classes < 2
-        ):
+        if isinstance(self.num_classes, bool) or not isinstance(self.num_classes, int) or self.num_classes < 2:
             raise ModelError(f"num_classes is {self.num_classes!r}, allowed: a whole number from 2")
         shape = tuple(self.input_shape)
-        if (
-            len(shape) != 3
-            or any(not isinstance(side, int) or side < 1 for side in shape)
-            or min(shape[:2]) < 8
-        ):
-            raise ModelError(
-                f"input_shape is {list(shape)}, allowed: [height, width, channels], sides from 8"
-            )
+        if len(shape) != 3 or any(not isinstance(side, int) or side < 1 for side in shape):
+            raise ModelError(f"input_shape is {list(shape)}, allowed: [height, width, channels], each from 1")
         object.__setattr__(self, "input_shape", shape)
         if self.head not in ("softmax", "sigmoid"):
             raise ModelError(f"head is {self.head!r}, allowed: softmax, sigmoid")
@@ -92,7 +82,11 @@ class NetworkArguments:
         for name in ("num_classes", "input_shape"):
             if name not in arguments:
                 raise ModelError(f"{architecture} needs the argument '{name}'")
-        return cls(**arguments)
+        parsed = cls(**arguments)
+        least = 2 ** len(_CHANNELS[architecture]) * (_POOLED if architecture == "deep_cnn" else 1)
+        if min(parsed.input_shape[:2]) < least:
+            raise ModelError(f"{architecture} needs sides from {least}, input_shape is {list(parsed.input_shape)}")
+        return parsed
 
     @property
     def outputs(self) -> int:

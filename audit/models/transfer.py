@@ -27,9 +27,7 @@ _TORCH_NAMES = {
 }
 
 
-def convert(
-    source: Any, framework: Literal["torch", "keras"], architecture: str, arguments: NetworkArguments
-) -> Any:
+def convert(source: Any, framework: Literal["torch", "keras"], architecture: str, arguments: NetworkArguments) -> Any:
     """Build the same network in a framework, with the weights of another network.
 
     Parameters
@@ -86,7 +84,7 @@ def to_arrays(model: Any, architecture: str, arguments: NetworkArguments) -> Arr
         arrays = {name: _neutral(name, _find(state, _torch_name(name)), order) for name in names}
     else:
         found = {f"{layer.name}/{weight.name}": weight for layer in model.layers for weight in layer.weights}
-        arrays = {name: np.array(_find(found, name)) for name in names}
+        arrays = {name: _find(found, name).numpy() for name in names}
     _check_shapes(arrays, names)
     return arrays
 
@@ -113,9 +111,7 @@ def from_arrays(model: Any, arrays: Arrays, architecture: str, arguments: Networ
     if not _is_torch(model):
         for name in names:
             layer, weight = name.split("/")
-            {variable.name: variable for variable in model.get_layer(layer).weights}[weight].assign(
-                arrays[name]
-            )
+            {variable.name: variable for variable in model.get_layer(layer).weights}[weight].assign(arrays[name])
         return
     torch = sys.modules["torch"]
     order = _torch_order(architecture, arguments)

@@ -47,9 +47,7 @@ class Batches:
         self._batch_size = batch_size
         self._seed = seed
         self._augmentation = augmentation or Augmentation()
-        self._members = (
-            None if balance is None else [np.flatnonzero(balance == key) for key in np.unique(balance)]
-        )
+        self._members = None if balance is None else [np.flatnonzero(balance == key) for key in np.unique(balance)]
         self._order: tuple[int, Integers] | None = None
 
     def __len__(self) -> int:

@@ -235,7 +235,7 @@ def _plain_name(device: str) -> str:
 def logits(model: Any, images: Images) -> Images:
     """Logits of a network: float32, (N, outputs)."""
     network = keras.Model(model.input, model.get_layer("dense").output)
-    parts = [np.asarray(network(images[at : at + 256], training=False)) for at in range(0, len(images), 256)]
+    parts = [network(images[at : at + 256], training=False).numpy() for at in range(0, len(images), 256)]
     return np.concatenate(parts)
 
 

@@ -59,9 +59,7 @@ def _rising(history: tuple[EpochRecord, ...]) -> list[str]:
     return []
 
 
-def _collapse(
-    kept: EpochRecord, labels: Integers, predicted: Integers, classes: tuple[str, ...]
-) -> list[str]:
+def _collapse(kept: EpochRecord, labels: Integers, predicted: Integers, classes: tuple[str, ...]) -> list[str]:
     notes = []
     if len(np.unique(labels)) > 1 and len(np.unique(predicted)) == 1:
         notes.append(

@@ -61,9 +61,7 @@ class TrainingResult:
 
 
 class _Loop(Protocol):
-    def fit(
-        self, settings: TrainingSettings, data: TrainingData, progress: Progress | None = None
-    ) -> FitResult: ...
+    def fit(self, settings: TrainingSettings, data: TrainingData, progress: Progress | None = None) -> FitResult: ...
 
     def save(self, model: Any, folder: Path) -> str: ...
 
@@ -103,9 +101,7 @@ def train(config: TrainConfig, base: Path, out: Path, progress: Progress | None 
     return result
 
 
-def train_arrays(
-    settings: TrainingSettings, data: TrainingData, progress: Progress | None = None
-) -> TrainingResult:
+def train_arrays(settings: TrainingSettings, data: TrainingData, progress: Progress | None = None) -> TrainingResult:
     """Train a network on arrays, without files.
 
     Parameters

@@ -67,9 +67,7 @@ class _Trainer:
         self._optimiser = _optimiser(settings.optimiser, model)
         self._kernels = [value for name, value in model.named_parameters() if value.ndim > 1]
 
-    def run(
-        self, data: TrainingData, outputs: int, progress: Progress | None
-    ) -> tuple[tuple[EpochRecord, ...], int]:
+    def run(self, data: TrainingData, outputs: int, progress: Progress | None) -> tuple[tuple[EpochRecord, ...], int]:
         """All epochs: the history, and the epoch (from 1) whose weights are left in the model."""
         settings = self._settings
         batches = Batches(
@@ -189,9 +187,7 @@ def _device(name: str) -> torch.device:
     if name != "cpu" and not (name.startswith("cuda") and number.isdigit()):
         raise InputError(f"device is '{name}', allowed: auto, cpu, cuda, cuda:N")
     if name != "cpu" and int(number) >= torch.cuda.device_count():
-        raise InputError(
-            f"device is '{name}', PyTorch sees {torch.cuda.device_count()} GPUs", fix="use auto or cpu"
-        )
+        raise InputError(f"device is '{name}', PyTorch sees {torch.cuda.device_count()} GPUs", fix="use auto or cpu")
     return torch.device(name)
 
 

@@ -14,7 +14,7 @@ from audit.data.synthetic import TONES, SyntheticSpec, demo_specs, draw, write
 from audit.errors import InputError
 
 PINNED = {
-    "plain": (SyntheticSpec(40, 7), "PIN1"),
+    "plain": (SyntheticSpec(40, 7), "8fef1812fd490fe35510f299b20531483b42a7f66cfd477a86f33576022f1899"),
     "planted": (
         SyntheticSpec(
             60,
@@ -27,7 +27,7 @@ PINNED = {
             blur=(0, 0, 0, 0, 1, 2),
             noise=(0.04, 0.04, 0.04, 0.04, 0.06, 0.08),
         ),
-        "PIN2",
+        "f05ca6015dd05e3c07dc0e7f8743919b59814fb670c49ba8f57c30cfa218ab5d",
     ),
 }
 
@@ -35,10 +35,10 @@ PINNED = {
 def digest(spec: SyntheticSpec) -> str:
     drawn = draw(spec)
     total = hashlib.sha256()
-    for array in (drawn.images, drawn.region_maps()):
-        total.update(np.ascontiguousarray(array).tobytes())
-    for array in (drawn.labels, drawn.shapes, drawn.tones, drawn.markers):
-        total.update(array.astype("<i8").tobytes())
+    for pixels in (drawn.images, drawn.region_maps()):
+        total.update(np.ascontiguousarray(pixels).tobytes())
+    for truth in (drawn.labels, drawn.shapes, drawn.tones, drawn.markers):
+        total.update(truth.astype("<i8").tobytes())
     return total.hexdigest()
 
 

@@ -23,7 +23,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("2 outputs", "3 classes"),
     ),
     "missing manifest": ({"data__manifest": "image.csv"}, ("image.csv", "no such file")),
-    "path out of the root": ({"data__image": "label", "data__root": "images"}, ("none of the 60 images is there",)),
+    "wrong root": ({"data__root": "regions"}, ("none of the 60 images is there",)),
     "import path without trust": (
         {"models__0": {"name": "t", "framework": "torch", "architecture": "os:system"}},
         ("os:system", "--trust-code"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,9 @@ from audit.training.batches import Batches, augment
 from audit.training.settings import targets
 
 
-def batches(count: int = 23, **options: object) -> Batches:
+def batches(count: int = 23, **options: Any) -> Batches:
     images = np.arange(count, dtype=np.float32)[:, None, None, None] * np.ones((1, 8, 8, 1), np.float32)
-    return Batches(images, targets(np.arange(count) % 2, 2), **{"batch_size": 5, "seed": 1, **options})  # type: ignore[arg-type]
+    return Batches(images, targets(np.arange(count) % 2, 2), **{"batch_size": 5, "seed": 1, **options})
 
 
 def test_every_image_comes_once_an_epoch_in_another_order() -> None:
@@ -25,7 +27,7 @@ def test_every_image_comes_once_an_epoch_in_another_order() -> None:
 
 
 def test_a_batch_depends_on_seed_epoch_and_place_alone() -> None:
-    options = {"augmentation": Augmentation(flip=True, shift=2, brightness=0.1, noise=0.1)}
+    options: dict[str, Any] = {"augmentation": Augmentation(flip=True, shift=2, brightness=0.1, noise=0.1)}
     one, other = batches(**options), batches(**options)
     other.batch(0, 1)
     for array, again in zip(one.batch(3, 2), other.batch(3, 2), strict=True):

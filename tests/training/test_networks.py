@@ -33,12 +33,12 @@ def pair(architecture: str, arguments: NetworkArguments, precision: str) -> tupl
     for name, array in arrays.items():
         if not name.endswith("kernel"):
             arrays[name] = generator.uniform(0.5, 1.5, array.shape)
-    before = keras.config.floatx()
-    keras.config.set_floatx(precision)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
     try:
         keras_model = keras_networks.build(architecture, **arguments.as_dict())
     finally:
-        keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(before)
     torch_model = torch_networks.build(architecture, **arguments.as_dict()).to(getattr(torch, precision)).eval()
     for model in (keras_model, torch_model):
         from_arrays(model, arrays, architecture, arguments)
@@ -111,7 +111,7 @@ def test_conversion_there_and_back_changes_no_bit(architecture: str, classes: in
 
 @pytest.mark.parametrize("architecture", ["plain_cnn", "deep_cnn"])
 def test_layers_have_the_same_names(architecture: str) -> None:
-    keras_model, torch_model, _ = pair(architecture, NetworkArguments(2, (16, 16, 3)), "float32")
+    keras_model, torch_model, _ = pair(architecture, NetworkArguments(2, (32, 32, 3)), "float32")
     keras_names = [layer.name for layer in keras_model.layers if layer.weights or "image" not in layer.name]
     assert [*(name for name, _ in torch_model.named_children()), "softmax"] == keras_names
 
@@ -130,8 +130,8 @@ def test_head_activation_can_be_left_off() -> None:
         ("plain_cnn", {"num_classes": 2}, "needs the argument 'input_shape'"),
         ("plain_cnn", {"num_clases": 2, "input_shape": [16, 16, 3]}, "Did you mean 'num_classes'"),
         ("plain_cnn", {"num_classes": 1, "input_shape": [16, 16, 3]}, "num_classes is 1"),
-        ("deep_cnn", {"num_classes": 2, "input_shape": [4, 16, 3]}, "sides from 8"),
-        ("deep_cnn", {"num_classes": 2, "input_shape": [16, 16, 3], "head": "tanh"}, "allowed: softmax, sigmoid"),
+        ("deep_cnn", {"num_classes": 2, "input_shape": [31, 48, 3]}, "sides from 32"),
+        ("deep_cnn", {"num_classes": 2, "input_shape": [32, 32, 3], "head": "tanh"}, "allowed: softmax, sigmoid"),
     ],
 )
 def test_bad_arguments_are_refused(architecture: str, arguments: dict[str, Any], message: str) -> None:

@@ -1,0 +1,77 @@
+"""Entry point of the dashboard: run picker, navigation, and the page that was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from audit.errors import FaircamError
+from audit.run import Run
+from dashboard import data, state
+from dashboard.text import escape, run_date
+
+__all__ = ["main"]
+
+_PAGES = {
+    "overview": "Overview",
+    "fairness": "Fairness",
+    "explanations": "Explanations",
+    "provenance": "Provenance",
+}
+
+
+def main() -> None:
+    """Show the page that the address names."""
+    st.set_page_config(page_title="faircam", layout="wide", initial_sidebar_state="auto", menu_items=None)
+    state.start()
+    page = st.navigation(
+        [
+            st.Page(f"views/{name}.py", title=title, url_path=name, default=name == "overview")
+            for name, title in _PAGES.items()
+        ]
+    )
+    try:
+        run = _pick_run()
+        st.set_page_config(page_title=f"{page.title} – {run.name} – faircam")
+        page.run()
+    except FaircamError as error:
+        st.error(escape(str(error)))
+    state.publish()
+
+
+def _pick_run() -> Run:
+    paths = data.find()
+    if not paths:
+        raise FaircamError("the folder holds no run any more", fix="make one, then load this page again")
+    by_name = {path.name: path for path in paths}
+    with st.sidebar:
+        chosen = state.choose("Run", "run", list(by_name), show=lambda name: _title(by_name[name]))
+        run = data.select(by_name[chosen])
+        st.caption(escape(f"{run.path.name}, made {run_date(run)} with faircam {run.record.get('faircam', '?')}"))
+        st.caption("Read-only. The address of every view can be kept and shared on this machine.")
+    if not run.complete:
+        _incomplete(run)
+    return run
+
+
+def _title(path: Path) -> str:
+    try:
+        run = data.open_cached(path)
+    except FaircamError:
+        return f"{path.name} (cannot be opened)"
+    return run.name if run.complete else f"{run.name} (incomplete)"
+
+
+def _incomplete(run: Run) -> None:
+    about = run.record.get("data", {})
+    done = sum(int(number) for number in about.get("counts", {}).values())
+    planned = about.get("planned", "an unknown number of")
+    st.warning(
+        f"INCOMPLETE: {done} of {planned} planned images are accounted for. What is shown covers a part of the data "
+        "and supports no verdict. Finish it with `faircam run --resume`.",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Reading runs for the pages, cached by file and time of change. Only the columns and rows asked for are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from audit.errors import RunError
+from audit.run import Run, find_runs, open_run
+from audit.run.files import sha256_file
+from dashboard.server import RUNS_VARIABLE
+
+__all__ = ["attributes", "counts", "current", "digest", "explained_ids", "find", "maps", "open_cached", "select", "table"]
+
+Filter = tuple[str, str, Any]
+_CURRENT = "_faircam_run"
+
+
+def find() -> list[Path]:
+    """Run folders that this dashboard serves, newest first."""
+    folder = os.environ.get(RUNS_VARIABLE)
+    if not folder:
+        raise RunError(f"no runs folder is named by {RUNS_VARIABLE}", fix="start with `faircam dashboard RUNS_DIR`")
+    return find_runs(Path(folder))
+
+
+def select(path: Path) -> Run:
+    """Open a run and make it the one that pages show."""
+    st.session_state[_CURRENT] = str(path)
+    return current()
+
+
+def current() -> Run:
+    """The run that pages show."""
+    return open_cached(Path(st.session_state[_CURRENT]))
+
+
+def open_cached(path: Path) -> Run:
+    """Open a run; again only when its record has changed."""
+    return _open(str(path), _stamp(path / "run.json"))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _open(path: str, stamp: int) -> Run:  # noqa: ARG001  the stamp is part of the cache's key
+    return open_run(path)
+
+
+def table(
+    run: Run, name: str, columns: tuple[str, ...] | None = None, filters: tuple[Filter, ...] | None = None
+) -> pd.DataFrame:
+    """Columns and rows of a table; empty where the table was not written.
+
+    Parameters
+    ----------
+    run : Run
+    name : str
+        Table name.
+    columns : tuple of str, optional
+        Only these.
+    filters : tuple of (column, operator, value), optional
+        Only rows that meet all of them, decided while reading the file. Lists must be given as tuples.
+    """
+    return _table(str(run.path), name, _stamp(run.path / "tables" / f"{name}.parquet"), columns, filters)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _table(
+    path: str,
+    name: str,
+    stamp: int,
+    columns: tuple[str, ...] | None,
+    filters: tuple[Filter, ...] | None,
+) -> pd.DataFrame:
+    run = _opened(path)
+    if not stamp:
+        empty = run.table(name)
+        return empty.reindex(columns=list(columns)) if columns else empty
+    options: dict[str, Any] = {}
+    if columns:
+        options["columns"] = list(columns)
+    if filters:
+        options["filters"] = list(filters)
+    return run.table(name, **options)
+
+
+def counts(run: Run, attribute: str) -> pd.DataFrame:
+    """Images by group and label: columns ``group``, ``label``, ``images``; only images that were usable."""
+    frame = table(run, "images", ("label", "status", f"attr_{attribute}"), (("status", "=", "ok"),))
+    if frame.empty:
+        return pd.DataFrame({"group": [], "label": [], "images": []})
+    grouped = frame.groupby([f"attr_{attribute}", "label"], sort=True, observed=True).size()
+    return grouped.rename("images").rename_axis(["group", "label"]).reset_index()
+
+
+def attributes(run: Run) -> list[str]:
+    """Names of the group attributes, as the record has them."""
+    named = run.record.get("data", {}).get("attributes", [])
+    return [str(item["name"] if isinstance(item, dict) else item) for item in named]
+
+
+def explained_ids(run: Run) -> list[str]:
+    """Images for which explanations were asked, each once, in order."""
+    frame = table(run, "explanations", ("image_id",))
+    return [str(name) for name in frame["image_id"].drop_duplicates()]
+
+
+def maps(run: Run, model: str, method: str, image_id: str) -> np.ndarray | None:
+    """Raw map ``(h, w)`` of one image, or None where none was kept."""
+    folder = run.path / "shards" / model
+    stamp = max((_stamp(path) for path in folder.glob("*.parquet")), default=0)
+    return _map(str(run.path), stamp, model, method, image_id)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _map(path: str, stamp: int, model: str, method: str, image_id: str) -> np.ndarray | None:  # noqa: ARG001
+    return _opened(path).maps(model, method, [image_id]).get(image_id)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, computed again only when it has changed."""
+    return _digest(str(path), _stamp(path))
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _digest(path: str, stamp: int) -> str:  # noqa: ARG001
+    return sha256_file(Path(path))
+
+
+def _opened(path: str) -> Run:
+    return _open(path, _stamp(Path(path) / "run.json"))
+
+
+def _stamp(path: Path) -> int:
+    """Time of a file's last change in nanoseconds; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,135 @@
+"""Pieces that every page is put together from: notices, verdict badges, tables with downloads, charts with tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from audit.run import Run
+from dashboard.text import csv_name, escape
+from dashboard.theme import BADGE_COLOURS
+from reports.format import clean, plain
+from reports.palette import DARK, LIGHT, Theme, verdict_style
+
+__all__ = ["badge", "chart", "csv_bytes", "data_table", "download_csv", "facts", "mode", "model_notice"]
+
+_SHOWN_ROWS = 1000
+_WHOLE_ROWS = 16
+_PROBABILITIES = ("p", "p_adjusted")
+_BYTE_ORDER_MARK = "\ufeff"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def mode() -> Theme:
+    """Palette of the mode that the browser shows."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def badge(verdict: str | None) -> None:
+    """A verdict as symbol and word, in its colour."""
+    style = verdict_style(verdict)
+    st.badge(escape(f"{style.symbol} {style.word}"), color=BADGE_COLOURS.get(verdict or "", "violet"))  # type: ignore[arg-type]
+
+
+def facts(rows: Mapping[str, Any]) -> None:
+    """Names and values, one below another, as plain text."""
+    frame = pd.DataFrame({"": list(rows), "value": [clean(value) for value in rows.values()]}, dtype="str")
+    columns = {"": st.column_config.TextColumn(width=190), "value": st.column_config.TextColumn("")}
+    st.dataframe(frame, hide_index=True, column_config=columns, height="content")
+
+
+def data_table(
+    run: Run,
+    frame: pd.DataFrame,
+    what: str,
+    *,
+    model: str = "all-models",
+    config: Mapping[str, Any] | None = None,
+    empty: str = "The run holds no such rows.",
+) -> None:
+    """A table and its download; a plain sentence where it has no rows."""
+    if frame.empty:
+        st.info(escape(empty))
+        return
+    shown = frame.head(_SHOWN_ROWS)
+    height: Literal["content", "auto"] = "content" if len(shown) <= _WHOLE_ROWS else "auto"
+    columns = _columns(shown, config or {})
+    st.dataframe(shown, hide_index=True, column_config=columns, placeholder="–", height=height)
+    if len(frame) > _SHOWN_ROWS:
+        st.caption(f"The first {_SHOWN_ROWS} of {len(frame)} rows; the download holds all of them.")
+    download_csv(run, lambda: frame, what, model=model)
+
+
+def download_csv(run: Run, frame: Callable[[], pd.DataFrame], what: str, *, model: str = "all-models") -> None:
+    """Button that saves a table; the file is made only when it is pressed."""
+    name = csv_name(run, model, what)
+    st.download_button(
+        "Download CSV",
+        lambda: csv_bytes(frame()),
+        name,
+        "text/csv",
+        key=f"download_{what}_{model}",
+        on_click="ignore",
+        icon=":material/download:",
+        type="tertiary",
+        help=escape(f"Saves {name}"),
+    )
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as CSV in UTF-8 with a byte order mark; text that a spreadsheet would run as a formula is quoted."""
+    safe = frame.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]):
+            safe[column] = safe[column].map(_inert, na_action="ignore")
+    return (_BYTE_ORDER_MARK + safe.to_csv(index=False)).encode("utf-8")
+
+
+def _inert(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def chart(figure: go.Figure, *, key: str, description: str) -> None:
+    """A Plotly figure, with its content in words for those who cannot see it."""
+    st.plotly_chart(
+        figure,
+        key=key,
+        theme=None,
+        config={"displayModeBar": False, "scrollZoom": False, "doubleClick": False},
+        alt=clean(description),
+    )
+
+
+def model_notice(run: Run) -> bool:
+    """Whether the run names any model; says so where it does not."""
+    if run.models:
+        return True
+    st.info("The run names no model yet: nothing was measured. Finish it with `faircam run --resume`.")
+    return False
+
+
+def _columns(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns titled in words, numbers with three decimals and a sign of what they are."""
+    config: dict[str, Any] = {}
+    for column in frame.columns:
+        title = plain(str(column))
+        title = title[:1].upper() + title[1:] if len(title) > 1 else title
+        if column in _PROBABILITIES:
+            config[column] = st.column_config.NumberColumn(title, format="%.4f")
+        elif pd.api.types.is_float_dtype(frame[column]):
+            config[column] = st.column_config.NumberColumn(title, format="%.3f")
+        elif pd.api.types.is_integer_dtype(frame[column]):
+            config[column] = st.column_config.NumberColumn(title, format="%d")
+        else:
+            config[column] = st.column_config.TextColumn(title)
+    return {**config, **given}

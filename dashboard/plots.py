@@ -1,0 +1,160 @@
+"""Drawing with Plotly what `reports.figures` and the pages hold as data. Measures and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.text import mark_up
+from reports.figures import ForestFigure, ForestRow
+from reports.format import count, rate, status_words
+from reports.palette import GROUP_COLOURS, Theme
+
+__all__ = ["forest", "label_bars"]
+
+_ROW = 44
+_STYLES = {"none": ("circle", "accent"), "worst": ("diamond", "second"), "whole": ("square", "muted")}
+_NAMES = {"none": "group", "worst": "group at the worse end", "whole": "everybody"}
+
+
+def forest(figure: ForestFigure, theme: Theme) -> go.Figure:
+    """Forest plot: a row a group, value and interval, n under the name; undefined rows say why.
+
+    Parameters
+    ----------
+    figure : ForestFigure
+    theme : Theme
+        Colours of the mode that is shown.
+    """
+    rows = figure.rows
+    drawn = go.Figure()
+    for kind, (symbol, part) in _STYLES.items():
+        places = [place for place, row in enumerate(rows) if row.emphasis == kind and row.value is not None]
+        if places:
+            drawn.add_trace(_points([rows[place] for place in places], places, kind, symbol, getattr(theme, part)))
+    if any(row.mark is not None for row in rows):
+        drawn.add_trace(_marks(figure, theme))
+    for place, row in enumerate(rows):
+        if row.value is None:
+            drawn.add_annotation(
+                x=figure.bounds[0],
+                y=place,
+                text=f"<i>{mark_up(status_words(row.status), 60)}</i>",
+                showarrow=False,
+                xanchor="left",
+                font={"color": theme.muted, "size": 12},
+            )
+    if figure.reference is not None:
+        drawn.add_vline(x=figure.reference, line={"color": theme.muted, "width": 1, "dash": "dot"})
+    _frame(drawn, theme, height=104 + _ROW * max(len(rows), 1))
+    drawn.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[_tick(row, theme) for row in rows],
+        range=[len(rows) - 0.4, -0.6],
+        showgrid=False,
+    )
+    low, high = figure.bounds
+    margin = (high - low) * 0.02
+    drawn.update_xaxes(title={"text": mark_up(figure.axis, 80)}, range=[low - margin, high + margin])
+    return drawn
+
+
+def label_bars(frame: pd.DataFrame, theme: Theme) -> go.Figure:
+    """Stacked bars of images by group, a colour a label.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``group``, ``label``, ``images``.
+    theme : Theme
+        Colours of the mode that is shown.
+    """
+    groups = list(dict.fromkeys(frame["group"]))
+    labels = list(dict.fromkeys(frame["label"]))
+    drawn = go.Figure()
+    for number, label in enumerate(labels):
+        part = frame[frame["label"] == label].set_index("group")["images"].reindex(groups).fillna(0)
+        drawn.add_trace(
+            go.Bar(
+                x=part.tolist(),
+                y=list(range(len(groups))),
+                orientation="h",
+                name=mark_up(label),
+                customdata=[[mark_up(group, 60)] for group in groups],
+                hovertemplate="%{customdata[0]}: %{x} images<extra>%{fullData.name}</extra>",
+                marker={
+                    "color": GROUP_COLOURS[number % len(GROUP_COLOURS)],
+                    "line": {"color": theme.page, "width": 1},
+                    "pattern": {"shape": ("", "/", ".", "x", "-", "+", "\\", "|")[number % 8], "size": 5},
+                },
+            )
+        )
+    _frame(drawn, theme, height=104 + 30 * max(len(groups), 2))
+    drawn.update_layout(barmode="stack", bargap=0.3)
+    drawn.update_xaxes(title={"text": "images"}, rangemode="tozero")
+    drawn.update_yaxes(
+        tickvals=list(range(len(groups))),
+        ticktext=[mark_up(group, 22) for group in groups],
+        autorange="reversed",
+        showgrid=False,
+    )
+    return drawn
+
+
+def _points(rows: Sequence[ForestRow], places: list[int], kind: str, symbol: str, colour: str) -> go.Scatter:
+    above = [(row.high - row.value) if row.high is not None and row.value is not None else 0 for row in rows]
+    below = [(row.value - row.low) if row.low is not None and row.value is not None else 0 for row in rows]
+    return go.Scatter(
+        x=[row.value for row in rows],
+        y=places,
+        mode="markers",
+        name=_NAMES[kind],
+        marker={"symbol": symbol, "size": 11, "color": colour},
+        error_x={"array": above, "arrayminus": below, "color": colour, "thickness": 2, "width": 5},
+        customdata=[[mark_up(row.label, 60), rate(row.value), _bounds(row), count(row.n)] for row in rows],
+        hovertemplate="%{customdata[0]}: %{customdata[1]}<br>interval %{customdata[2]}<br>"
+        "n %{customdata[3]}<extra></extra>",
+    )
+
+
+def _marks(figure: ForestFigure, theme: Theme) -> go.Scatter:
+    marked = [(place, row) for place, row in enumerate(figure.rows) if row.mark is not None]
+    return go.Scatter(
+        x=[row.mark for _, row in marked],
+        y=[place for place, _ in marked],
+        mode="markers",
+        name=mark_up(figure.mark_label, 40),
+        marker={"symbol": "line-ns-open", "size": 16, "color": theme.third, "line": {"width": 2}},
+        customdata=[[mark_up(row.label, 60), rate(row.mark)] for _, row in marked],
+        hovertemplate="%{customdata[0]}: %{customdata[1]}<extra>%{fullData.name}</extra>",
+    )
+
+
+def _bounds(row: ForestRow) -> str:
+    if row.low is None or row.high is None:
+        return f"none ({mark_up(status_words(row.status), 60)})"
+    return f"{rate(row.low)} to {rate(row.high)}"
+
+
+def _tick(row: ForestRow, theme: Theme) -> str:
+    size = f"n {count(row.n)}" if row.n is not None else "n not known"
+    return f'{mark_up(row.label, 22)}<br><span style="color:{theme.muted};font-size:11px">{size}</span>'
+
+
+def _frame(drawn: go.Figure, theme: Theme, height: int) -> None:
+    """What every chart has in common: quiet grid, legend above, no zooming by accident."""
+    drawn.update_layout(
+        height=height,
+        margin={"l": 8, "r": 12, "t": 36, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": theme.ink, "size": 13, "family": '"Source Sans", sans-serif'},
+        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": {"text": ""}},
+        showlegend=True,
+        dragmode=False,
+        hoverlabel={"bgcolor": theme.raised, "font": {"color": theme.ink}, "bordercolor": theme.line},
+    )
+    drawn.update_xaxes(gridcolor=theme.grid, linecolor=theme.line, zeroline=False, automargin=True, fixedrange=True)
+    drawn.update_yaxes(linecolor=theme.line, zeroline=False, automargin=True, fixedrange=True)

@@ -1,0 +1,152 @@
+"""Overview: verdicts and findings first, then who is in the data, then what did not make it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from audit.run import Run
+from dashboard import data, parts, plots, state
+from dashboard.text import escape
+from reports.format import clean, count, known, metric_words, plain
+from reports.palette import VERDICT_ORDER, verdict_style
+
+__all__ = ["page"]
+
+_COLUMNS = ("finding_id", "rule", "model", "attribute", "group", "reference", "metric", "class", "value", "low", "high")
+_MORE = ("p", "p_adjusted", "threshold", "n_to_settle", "verdict", "tier", "preregistered", "text")
+_MOST = 40
+_FOLDED = ("waived", "pass")
+
+
+def page(run: Run) -> None:
+    """Show the page."""
+    st.title(escape(run.name))
+    st.text(_about(run))
+    findings = data.table(run, "findings", _COLUMNS + _MORE)
+    st.header("Findings")
+    _verdicts(run, findings)
+    _findings(run, findings)
+    st.header("Data")
+    _data(run)
+    st.header("Problems")
+    _problems(run)
+
+
+def _about(run: Run) -> str:
+    about = run.record.get("data", {})
+    models = run.record.get("models", [])
+    names = ", ".join(f"{model.get('name')} ({model.get('framework', 'framework not recorded')})" for model in models)
+    usable = about.get("counts", {}).get("ok")
+    return clean(
+        f"{count(usable)} of {count(about.get('planned'))} images usable. "
+        f"Models: {names or 'none recorded'}. "
+        f"Classes: {', '.join(map(str, about.get('classes', []))) or 'none recorded'}."
+        + (f" Positive class: {about['positive']}." if known(about.get("positive")) else "")
+    )
+
+
+def _verdicts(run: Run, findings: pd.DataFrame) -> None:
+    if findings.empty:
+        st.info("The run holds no findings: no rule was judged. `faircam check RUN --policy policy.yaml` judges one.")
+        return
+    found = findings["verdict"].value_counts()
+    with st.container(horizontal=True, key="verdict_counts"):
+        for verdict in [*VERDICT_ORDER, *sorted(set(found.index) - set(VERDICT_ORDER))]:
+            if verdict in found.index or verdict in ("fail", "pass"):
+                style = verdict_style(verdict)
+                number = int(found.get(verdict, 0))
+                st.metric(f"{style.symbol} {escape(style.word)}", number, border=True, width=132, help=style.meaning)
+    policy = run.record.get("policy") or {}
+    named = f"policy {policy['name']}" if known(policy.get("name")) else "the built-in rules; no policy was named"
+    before = bool(findings["preregistered"].fillna(False).all())
+    st.caption(
+        escape(f"Judged by {named}. Verdicts are {'preregistered' if before else 'post hoc'}: the rules were ")
+        + ("fixed before results existed." if before else "not fixed by this run before results existed.")
+    )
+
+
+def _findings(run: Run, findings: pd.DataFrame) -> None:
+    if findings.empty:
+        return
+    order = {verdict: place for place, verdict in enumerate(VERDICT_ORDER)}
+    ranked = findings.assign(rank=findings["verdict"].map(order).fillna(1)).sort_values("rank", kind="stable")
+    folded = ranked["verdict"].isin(_FOLDED)
+    open_rows = ranked[~folded]
+    for row in open_rows.head(_MOST).to_dict("records"):
+        _finding(run, row)
+    if len(open_rows) > _MOST:
+        st.caption(f"The first {_MOST} of {len(open_rows)} are shown; the table holds all.")
+    if folded.any():
+        with st.expander(f"Passed or waived: {int(folded.sum())}"):
+            for row in ranked[folded].head(_MOST).to_dict("records"):
+                _finding(run, row)
+    with st.expander("All findings as a table"):
+        parts.data_table(run, ranked.drop(columns="rank"), "findings")
+
+
+def _finding(run: Run, row: dict[str, Any]) -> None:
+    with st.container(border=True, gap="xsmall", key=f"finding_{row['finding_id']}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            parts.badge(row["verdict"])
+            st.caption(escape(f"{row['finding_id']}, {plain(row['tier'] or '')}, rule {row['rule']}"), width="content")
+            _link(run, row)
+        st.text(clean(row["text"]))
+
+
+def _link(run: Run, row: dict[str, Any]) -> None:
+    """To the cell of the Fairness page that a finding is about, where it is about one."""
+    if not known(row["attribute"]) or not known(row["metric"]):
+        return
+    where = {"run": run.path.name, "model": row["model"], "attribute": row["attribute"], "metric": row["metric"]}
+    if known(row["class"]):
+        where["class"] = row["class"]
+    label = f"{metric_words(row['metric'], row['class'])} by {row['attribute']}, {row['model']}"
+    st.page_link("views/fairness.py", label=escape(label), icon=":material/arrow_forward:", query_params=where)
+
+
+def _data(run: Run) -> None:
+    names = data.attributes(run)
+    if not names or not run.has("images"):
+        st.info("The run names no group attribute, or holds no table of images yet.")
+        return
+    chosen = state.choose("Count by", "by", names, show=plain)
+    frame = data.counts(run, chosen)
+    if frame.empty:
+        st.info("No image was usable, so there is nothing to count.")
+        return
+    left, right = st.columns([3, 2])
+    with left:
+        total = frame.groupby("group")["images"].sum()
+        words = "; ".join(f"{group}: {number}" for group, number in total.items())
+        parts.chart(
+            plots.label_bars(frame, parts.mode()), key="label_bars", description=f"Images by {chosen} and label. {words}."
+        )
+    with right:
+        wide = frame.pivot_table(index="group", columns="label", values="images", fill_value=0, aggfunc="sum")
+        wide["total"] = wide.sum(axis=1)
+        parts.data_table(run, wide.reset_index().rename_axis(columns=None), f"images-by-{chosen}")
+    st.caption(escape(_provenance(run, chosen)))
+
+
+def _provenance(run: Run, attribute: str) -> str:
+    for item in run.record.get("data", {}).get("attributes", []):
+        if isinstance(item, dict) and item.get("name") == attribute:
+            return f"How the labels of {attribute} were obtained: {item.get('provenance') or 'not stated'}."
+    return f"How the labels of {attribute} were obtained: not stated."
+
+
+def _problems(run: Run) -> None:
+    frame = data.table(run, "problems")
+    if frame.empty:
+        written = run.has("problems")
+        st.info("No image, group or check failed." if written else "No table of problems was written yet.")
+        return
+    st.text(f"{len(frame)} images, groups or checks did not make it. None of them is part of a number on these pages.")
+    parts.data_table(run, frame, "problems")
+
+
+if __name__ == "__main__":
+    page(data.current())

@@ -1,0 +1,176 @@
+"""Provenance: what was run on what, with which versions and hashes, how it was checked, and every download."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from audit.run import Run
+from dashboard import data, parts
+from dashboard.files import check_plan, report_bytes, run_files, written_tables
+from dashboard.text import csv_name, escape
+from reports.format import clean, count, known, number, plain, scientific, status_words
+
+__all__ = ["page"]
+
+_MODEL_KEYS = (
+    "framework",
+    "architecture",
+    "arguments",
+    "parameters",
+    "input_shape",
+    "classes",
+    "outputs",
+    "head",
+    "score",
+    "layer",
+    "device",
+    "sha256",
+)
+
+
+def page(run: Run) -> None:
+    """Show the page."""
+    st.title("Provenance")
+    _record(run)
+    _models(run)
+    _cross_checks(run)
+    st.header("Problems")
+    parts.data_table(run, data.table(run, "problems"), "problems", empty="No image, group or check failed, or none was listed yet.")
+    _files(run)
+    _downloads(run)
+
+
+def _record(run: Run) -> None:
+    st.header("Run")
+    record = run.record
+    plan = check_plan(run)
+    parts.facts(
+        {
+            "Name": run.name,
+            "Run id": record.get("run_id", "not recorded"),
+            "Folder": run.path,
+            "Made": record.get("created", "not recorded"),
+            "Complete": "yes" if run.complete else "NO: not every planned image is accounted for",
+            "faircam": record.get("faircam", "not recorded"),
+            "Format": record.get("schema_version", "not recorded"),
+            "Plan fingerprint": plan.fingerprint,
+            "Shards planned, each model": plan.shards or "not known",
+            "Policy": (record.get("policy") or {}).get("name") or "none named",
+            "Policy SHA-256": (record.get("policy") or {}).get("sha256") or "none",
+            "Code from the config run": "yes" if (record.get("trust") or {}).get("trust_code") else "no",
+            "Seconds": number((record.get("timings") or {}).get("seconds")),
+        }
+    )
+    (st.caption if plan.agrees else st.warning)(escape(plan.sentence))
+    environment = record.get("environment") or {}
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Environment")
+        parts.facts({plain(key).capitalize(): value for key, value in environment.items() if key != "versions"})
+    with right:
+        st.subheader("Versions")
+        parts.facts(environment.get("versions") or {"versions": "not recorded"})
+    with st.expander("Config, as given"):
+        st.code(clean(json.dumps(record.get("config", {}), indent=2, ensure_ascii=False)), language="json")
+
+
+def _models(run: Run) -> None:
+    st.header("Models and preprocessing")
+    models = run.record.get("models", [])
+    if not models:
+        st.info("The record names no model yet.")
+        return
+    keys = [key for key in _MODEL_KEYS if any(known(model.get(key)) for model in models)]
+    rows = {plain(key).capitalize(): [_shown(model.get(key)) for model in models] for key in keys}
+    for key in dict.fromkeys(key for model in models for key in model.get("preprocessing") or {}):
+        rows[f"Preprocessing: {plain(key)}"] = [_shown((model.get("preprocessing") or {}).get(key)) for model in models]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=_unique([str(model.get("name")) for model in models]))
+    frame = frame.rename_axis("property").reset_index()
+    config = {name: st.column_config.TextColumn(name, width="large") for name in frame.columns[1:]}
+    parts.data_table(run, frame, "models", config=config)
+
+
+def _cross_checks(run: Run) -> None:
+    st.header("Cross-check against other implementations")
+    checks = data.table(run, "crosschecks")
+    if checks.empty:
+        st.info("No explanation was compared with another implementation in this run.")
+        return
+    rows = []
+    for (model, method, provider), part in checks.groupby(["model", "method", "provider"], sort=False):
+        done = part[part["status"] == "ok"]
+        notes = [str(note) for note in part["note"].dropna().unique() if note]
+        rows.append(
+            {
+                "model": model,
+                "method": plain(str(method)),
+                "compared with": provider,
+                "images": len(done),
+                "largest difference": scientific(done["max_difference"].max()) if len(done) else None,
+                "lowest rank correlation": f"{done['spearman'].min():.6f}" if done["spearman"].notna().any() else None,
+                "status": "; ".join(status_words(status) for status in part["status"].unique()),
+                "note": "; ".join(notes) or None,
+            }
+        )
+    st.caption("Largest difference is relative to the map’s own largest absolute value. The download has every image.")
+    config = {"note": st.column_config.TextColumn(width=420), "status": st.column_config.TextColumn(width=130)}
+    st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder="–", height="content", column_config=config)
+    parts.download_csv(run, lambda: checks, "crosschecks-by-image")
+
+
+def _files(run: Run) -> None:
+    st.header("Files")
+    files = run_files(run)
+    if files["sha256"].isna().all():
+        st.caption("The run is too large to hash on a page; `faircam verify` does it.")
+    total = int(files["bytes"].sum())
+    st.caption(f"{len(files)} files, {count(total / 1024)} KiB. SHA-256 computed now, from what is on the disk.")
+    config = {"bytes": st.column_config.NumberColumn("Bytes", format="localized"), "file": st.column_config.TextColumn("File", width="medium")}
+    parts.data_table(run, files, "files", config=config)
+
+
+def _downloads(run: Run) -> None:
+    st.header("Downloads")
+    names = written_tables(run)
+    with st.container(horizontal=True, key="downloads"):
+        for name in names:
+            st.download_button(
+                f"{plain(name)}.csv",
+                lambda name=name: parts.csv_bytes(run.table(name)),
+                csv_name(run, "all-models", name),
+                "text/csv",
+                key=f"table_{name}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
+    if not names:
+        st.info("No table was written yet.")
+    made = (run.path / "report.html").is_file()
+    st.download_button(
+        "HTML report",
+        lambda: report_bytes(run),
+        csv_name(run, "all-models", "report").removesuffix(".csv") + ".html",
+        "text/html",
+        key="report",
+        on_click="ignore",
+        icon=":material/description:",
+        help="The one in the run folder." if made else "Made when pressed; the run folder is not changed.",
+    )
+
+
+def _shown(value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return clean(value) if known(value) else None
+
+
+def _unique(names: list[str]) -> list[str]:
+    return [name if names.index(name) == place else f"{name} ({place})" for place, name in enumerate(names)]
+
+
+if __name__ == "__main__":
+    page(data.current())

@@ -1,0 +1,57 @@
+"""Builds the document tree of a run: which sections there are and in which order. Renderers come after."""
+
+from __future__ import annotations
+
+from audit.run import Run
+from reports.format import clean, count
+from reports.nodes import Document
+from reports.sections.checks import crosschecks, training
+from reports.sections.closing import limits, methods, provenance
+from reports.sections.explanations import explanations
+from reports.sections.facts import Facts
+from reports.sections.people import people
+from reports.sections.performance import performance
+from reports.sections.verdicts import verdicts
+
+__all__ = ["build_document"]
+
+_SECTIONS = (verdicts, people, performance, explanations, crosschecks, training, limits, methods, provenance)
+
+
+def build_document(run: Run) -> Document:
+    """Turn a run into a document tree.
+
+    Parameters
+    ----------
+    run : Run
+        Complete or not; tables that are absent are said to be so.
+
+    Returns
+    -------
+    Document
+        Sections in the order in which a reviewer reads them: verdicts, data, performance, explanations,
+        cross-checks, training, limits, methods, provenance.
+    """
+    facts = Facts(run)
+    return Document(
+        title=clean(run.name),
+        subtitle=_subtitle(run),
+        complete=run.complete,
+        warning="" if run.complete else _warning(facts),
+        sections=tuple(build(facts) for build in _SECTIONS),
+    )
+
+
+def _subtitle(run: Run) -> str:
+    models = ", ".join(clean(name) for name in run.models) or "no model"
+    day = clean(run.record.get("created", ""))[:10] or "no date"
+    return f"Audit of {models} · {day} · run {clean(run.record.get('run_id', 'not recorded'))}"
+
+
+def _warning(facts: Facts) -> str:
+    planned = facts.data.get("planned")
+    images = facts.run.table("images")
+    seen = f" {count(len(images))} of {count(planned)} planned images are accounted for." if planned else ""
+    return (
+        f"This run ended before every planned image was accounted for.{seen} Its numbers are not those of the audit."
+    )

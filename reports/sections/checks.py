@@ -1,0 +1,139 @@
+"""Cross-checks against independent implementations, and what is known of the training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports.figures import Curve, CurvesFigure
+from reports.format import NOTHING, clean, count, known, number, rate, scientific, status_words
+from reports.nodes import Block, Bullets, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section
+from reports.sections.explanations import method_name
+from reports.sections.facts import Facts, capped, muted, pick, records
+
+__all__ = ["crosschecks", "training"]
+
+
+def crosschecks(facts: Facts) -> Section:
+    """How far captum's and tf-explain's maps of the same model differ from the audit's own."""
+    table = facts.run.table("crosschecks")
+    title = "Cross-check with other implementations"
+    if table.empty:
+        text = "No map was compared with an independent implementation in this run."
+        return Section("crosschecks", title, (Callout("Not measured", text),))
+    rows: list[tuple[Cell, ...]] = []
+    for key, part in table.groupby(["model", "method", "provider"], sort=False):
+        rows += _checked(key, part)
+    columns = [Column("Method"), Column("Model"), Column("Provider"), Column("Images", numeric=True)]
+    columns += [Column("Largest difference", numeric=True), Column("Lowest Spearman", numeric=True), Column("Note")]
+    text = (
+        "The audited model was also run through an independent package on some of the explained images. The "
+        "difference is the largest over all pixels and images, relative to the map's own largest absolute value; "
+        "Spearman is the lowest rank correlation. Agreement shows that the method was carried out as defined, not "
+        "that the map is true to the model's reasons."
+    )
+    return Section("crosschecks", title, (Paragraph(text), capped(title, columns, rows, source="crosschecks")))
+
+
+def _checked(key: Any, part: pd.DataFrame) -> list[tuple[Cell, ...]]:
+    """One row for what was compared, one for each reason why something was not."""
+    model, method, provider = key
+    heads = (Cell(method_name(str(method))), Cell(clean(model)), Cell(clean(provider)))
+    rows: list[tuple[Cell, ...]] = []
+    for status, some in part.groupby("status", sort=False):
+        notes = "; ".join(clean(note) for note in some["note"].dropna().unique() if str(note).strip())
+        if status == "ok":
+            largest, lowest = some["max_difference"].max(), some["spearman"].min()
+            values = (Cell(scientific(largest)), Cell(_correlation(lowest)))
+        else:
+            values = (muted(status_words(status)), muted(NOTHING))
+        rows.append((*heads, Cell(count(len(some))), *values, muted(notes or NOTHING)))
+    return rows
+
+
+def _correlation(value: Any) -> str:
+    """A correlation, never rounded up to 1."""
+    if not known(value):
+        return NOTHING
+    return rate(value) if float(value) < 0.9995 else ("> 0.999" if float(value) < 1 else "1.000")
+
+
+def training(facts: Facts) -> Section:
+    """Curves of each model whose training is known, and whether it shows over-fitting."""
+    table = facts.run.table("training")
+    title = "Training and over-fitting"
+    if table.empty:
+        text = "No training history was given for any model, so over-fitting during training cannot be judged."
+        return Section("training", title, (Callout("Not known", text),))
+    notes: list[str] = []
+    blocks: list[Block] = []
+    for model in facts.run.models:
+        part = pick(table, model=model).sort_values("epoch")
+        if part.empty:
+            notes.append(f"{clean(model)}: no training history was given.")
+            continue
+        figures = [_curves(model, part, metric) for metric in ("loss", "accuracy")]
+        blocks.append(FigureRow(tuple(FigureBlock(figure, figure.title) for figure in figures if figure is not None)))
+        notes += _notes(facts, model, records(part))
+    text = (
+        "Training and validation curves of the same epochs. A validation loss that rises while the training loss "
+        "falls is over-fitting; a gap between the two accuracies says how far the training images "
+        "are known by heart."
+    )
+    return Section("training", title, (Paragraph(text), Bullets(tuple(notes)), *blocks))
+
+
+def _curves(model: str, part: pd.DataFrame, metric: str) -> CurvesFigure | None:
+    curves = []
+    for column, name in ((metric, "training"), (f"val_{metric}", "validation")):
+        values = tuple(float(value) if _finite(value) else None for value in part[column])
+        if any(value is not None for value in values):
+            curves.append(Curve(name, values, dashed=column.startswith("val_")))
+    if not curves:
+        return None
+    best = _best_epoch(records(part))
+    label = "least validation loss" if best is not None else ""
+    epochs = tuple(int(epoch) for epoch in part["epoch"])
+    return CurvesFigure(f"{clean(model)}: {metric}", metric, epochs, tuple(curves), best, label)
+
+
+def _finite(value: Any) -> bool:
+    return known(value) and math.isfinite(float(value))
+
+
+def _best_epoch(rows: list[dict[str, Any]]) -> int | None:
+    known_losses = [row for row in rows if _finite(row["val_loss"])]
+    return int(min(known_losses, key=lambda row: float(row["val_loss"]))["epoch"]) if known_losses else None
+
+
+def _notes(facts: Facts, model: str, rows: list[dict[str, Any]]) -> list[str]:
+    name, last = clean(model), rows[-1]
+    notes = []
+    best = _best_epoch(rows)
+    if best is not None:
+        least = min(float(row["val_loss"]) for row in rows if _finite(row["val_loss"]))
+        text = f"{name}: the validation loss was least at epoch {best} ({number(least)})"
+        if int(last["epoch"]) > best and _finite(last["val_loss"]):
+            text += f" and {number(last['val_loss'])} at the last, epoch {int(last['epoch'])}"
+        notes.append(text + ".")
+    else:
+        notes.append(f"{name}: no validation loss was recorded, so over-fitting cannot be judged.")
+    if _finite(last["accuracy"]) and _finite(last["val_accuracy"]):
+        gap = float(last["accuracy"]) - float(last["val_accuracy"])
+        text = f"{name}: accuracy in training {rate(last['accuracy'])}, in validation {rate(last['val_accuracy'])}"
+        notes.append(f"{text}, a gap of {gap:+.3f} at the last epoch.")
+    seconds = [float(row["seconds"]) for row in rows if _finite(row["seconds"])]
+    if seconds:
+        notes.append(f"{name}: {number(sum(seconds) / len(seconds))} s an epoch, {count(len(rows))} epochs.")
+    return notes + _recorded(facts, model)
+
+
+def _recorded(facts: Facts, model: str) -> list[str]:
+    """The note that the training itself left."""
+    all_notes = facts.data.get("training")
+    own = all_notes.get(model) if isinstance(all_notes, Mapping) else None
+    note = own.get("note") if isinstance(own, Mapping) else None
+    return [f"{clean(model)}: {clean(note)}"] if known(note) and str(note).strip() else []

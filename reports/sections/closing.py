@@ -1,0 +1,187 @@
+"""Last sections: what the report does not show, how things were measured, and where everything comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from audit.fairness.metrics import METRICS
+from reports.format import clean, count, known, metric_words, plain
+from reports.nodes import Block, Bullets, Cell, Code, Column, KeyValues, Paragraph, Section, Table
+from reports.sections.facts import MISSING, Facts, interval_name
+
+__all__ = ["limits", "methods", "provenance"]
+
+_SMALL = 10
+_INTERVALS = {
+    "clopper_pearson": "exact interval of a proportion; its coverage is at least 95 %.",
+    "korn_graubard": "exact interval at the effective sample size; used where images come in clusters.",
+    "delong": "interval of an area under the curve from the placement of every image.",
+    "obuchowski": "DeLong's interval with placements summed over clusters.",
+    "newcombe": "interval of the difference of two rates, from the two rates' own intervals.",
+    "max_t": "simultaneous interval of a range over three or more groups, studentised.",
+    "mover_korn_graubard": "interval of a difference, from two Korn–Graubard intervals.",
+    "mover_paired": "interval of a difference of two rates that share clusters, from the two rates' own intervals.",
+    "mover_ratio": "interval of a ratio of two rates, from the two rates' own intervals.",
+    "t": "t interval of a mean.",
+    "t_cluster_means": "t interval of a mean of cluster means; a cluster counts once.",
+    "bonferroni": "each interval of several widened so that together they hold at 95 %.",
+}
+_MAPS = (
+    "Saliency: largest absolute gradient of the explained score over the colour channels of a pixel.",
+    "Gradient × input: gradient times pixel value, summed over channels; its sign tells for from against.",
+    "Grad-CAM: activations of the named layer, weighted by their mean gradient, summed, negative values cut off.",
+)
+
+
+def limits(facts: Facts) -> Section:
+    """What a reader might take from this report and must not."""
+    items = [
+        "These are measurements on these images. Another set, another camera or another time can give other values.",
+        "A difference between groups does not say what causes it; groups can differ in how hard their images are.",
+        "A difference that was not found is not shown to be absent: small groups hide large differences.",
+        "A map shows where a score is sensitive. It is no proof of why the model decided as it did.",
+        "The faithfulness of the maps (randomisation, deletion and insertion) was not measured in this version.",
+        "Calibration and decision thresholds are not examined beyond the metrics in the tables.",
+        *_small_groups(facts),
+        *_unknown_sources(facts),
+    ]
+    if facts.regions:
+        items.append("A region's share is a correlation; no region was hidden or changed to see what follows.")
+    return Section("limits", "What this report does not show", (Bullets(tuple(items)),))
+
+
+def _small_groups(facts: Facts) -> list[str]:
+    table = facts.groups
+    if table.empty:
+        return []
+    part = table[(table["metric"] == "accuracy") & table["attribute"].isin(facts.names)]
+    small = part[(part["clusters"] < _SMALL) & (part["group"] != MISSING)]
+    named = [f"{clean(row.attribute)} {clean(row.group)}" for row in small.drop_duplicates("group").itertuples()]
+    found = []
+    if named:
+        more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+        text = f"Groups with fewer than {_SMALL} independent units say little: {', '.join(named[:8])}{more}."
+        found.append(text)
+    undefined = int((table["status"] != "ok").sum())
+    if undefined:
+        text = f"{count(undefined)} of {count(len(table))} group values have no value or no interval; each says why."
+        found.append(text)
+    return found
+
+
+def _unknown_sources(facts: Facts) -> list[str]:
+    unknown = [clean(a["name"]) for a in facts.attributes if (a.get("provenance") or "not stated") == "not stated"]
+    if not unknown:
+        return []
+    return [f"It is not stated how the labels of {', '.join(unknown)} were obtained; wrong labels blur differences."]
+
+
+def methods(facts: Facts) -> Section:
+    """Definitions of the metrics, intervals and maps that this report uses."""
+    blocks: list[Block] = []
+    if not facts.groups.empty:
+        used = [name for name in METRICS if (facts.groups["metric"] == name).any()]
+        rows = tuple(_definition(name) for name in used)
+        columns = (Column("Metric"), Column("Definition"), Column("Undefined when"), Column("Does not show"))
+        blocks.append(Table("Metrics", columns, rows, "A metric without a denominator is undefined, never 0."))
+    items = [f"{interval_name(name)}: {_INTERVALS[name]}" for name in _intervals(facts) if name in _INTERVALS]
+    if items:
+        text = (
+            "Intervals are two-sided at 95 %. Where images come in clusters (several of one person or thing), "
+            "intervals and tests treat clusters, not images, as independent. p-values of gaps "
+            "come from permutation tests."
+        )
+        blocks += [Paragraph(text), Bullets(tuple(items))]
+    if not facts.run.table("explanations").empty:
+        blocks.append(Bullets(_MAPS))
+    return Section("methods", "How it was measured", tuple(blocks))
+
+
+def _definition(name: str) -> tuple[Cell, ...]:
+    metric = METRICS[name]
+    parts = [metric.say("C"), metric.undefined.replace("{class}", "C"), metric.does_not_show.replace("{class}", "C")]
+    return (Cell(metric_words(name)), *(Cell(part) for part in parts))
+
+
+def _intervals(facts: Facts) -> list[str]:
+    """Interval methods that occur in any table, without what was added to their names."""
+    seen: set[str] = set()
+    for table, column in (("groups", "method"), ("gaps", "method"), ("region_groups", "method_interval")):
+        seen |= {str(name) for name in facts.run.table(table)[column].dropna().unique()}
+    known_names = [name for name in _INTERVALS if any(one == name or one.startswith(f"{name}_") for one in seen)]
+    if any("bonferroni" in one for one in seen):
+        known_names.append("bonferroni")
+    return list(dict.fromkeys(known_names))
+
+
+def provenance(facts: Facts) -> Section:
+    """Hashes, versions, seeds and settings: what is needed to repeat the run."""
+    record = facts.run.record
+    config = record.get("config") or {}
+    items = [
+        ("Run", clean(record.get("run_id", "not recorded"))),
+        ("Created", clean(record.get("created", "not recorded"))),
+        ("Plan fingerprint", clean(record.get("fingerprint", "not recorded"))),
+        ("State", "complete" if facts.run.complete else "INCOMPLETE"),
+        ("faircam", clean(record.get("faircam", "not recorded"))),
+        ("Seed", clean(config.get("seed", "not recorded"))),
+        ("Code of the user trusted", "yes" if (record.get("trust") or {}).get("trust_code") else "no"),
+        *_environment(record.get("environment") or {}),
+        *_timings(record.get("timings") or {}),
+    ]
+    blocks: list[Block] = [KeyValues(tuple(items), "Run")]
+    blocks += [_model(model) for model in record.get("models") or []]
+    if config:
+        text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+        blocks.append(Code("Configuration as given", clean(text)))
+    return Section("provenance", "Where this comes from", tuple(blocks))
+
+
+def _environment(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
+    items = [(plain(str(key)).capitalize(), _said(value)) for key, value in environment.items() if key != "versions"]
+    versions = environment.get("versions")
+    if isinstance(versions, Mapping):
+        items.append(("Versions", ", ".join(f"{clean(key)} {clean(value)}" for key, value in versions.items())))
+    return items
+
+
+def _timings(timings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [("Seconds taken", clean(timings["seconds"]))] if known(timings.get("seconds")) else []
+
+
+_MODEL_KEYS = {
+    "framework": "Framework",
+    "architecture": "Architecture",
+    "sha256": "SHA-256 of the file",
+    "classes": "Classes",
+    "outputs": "Outputs",
+    "head": "Head",
+    "score": "Score explained",
+    "layer": "Grad-CAM layer",
+    "input_shape": "Input shape",
+    "parameters": "Parameters",
+    "device": "Device",
+    "preprocessing": "Preprocessing",
+}
+
+
+def _model(model: Mapping[str, Any]) -> KeyValues:
+    items = []
+    for key, words in _MODEL_KEYS.items():
+        if known(model.get(key)):
+            value = count(model[key]) if key == "parameters" else _said(model[key])
+            items.append((words, value))
+    return KeyValues(tuple(items), f"Model {clean(model.get('name', ''))}")
+
+
+def _said(value: Any) -> str:
+    """A setting in words: lists with commas, dictionaries as key and value."""
+    if isinstance(value, Mapping):
+        return "; ".join(
+            f"{plain(str(key))} {_said(inner)}" for key, inner in value.items() if known(inner) and inner != []
+        )
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_said(inner) for inner in value)
+    return clean(value)

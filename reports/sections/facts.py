@@ -1,0 +1,203 @@
+"""What several sections ask of a run: its attributes, positive class, order of groups, and rows as cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from audit.fairness.metrics import METRICS
+from audit.run import Run
+from reports.format import NOTHING, clean, count, interval, known, plain, rate, status_words
+from reports.nodes import Cell, Column, Table
+
+__all__ = [
+    "EVERYBODY",
+    "MISSING",
+    "MOST_ROWS",
+    "Facts",
+    "capped",
+    "group_order",
+    "interval_name",
+    "muted",
+    "numeric",
+    "pick",
+    "records",
+    "value_cells",
+]
+
+MISSING = "(missing)"
+EVERYBODY = "all"
+MOST_ROWS = 150
+
+_INTERVALS = {
+    "clopper_pearson": "Clopper–Pearson",
+    "korn_graubard": "Korn–Graubard",
+    "delong": "DeLong",
+    "obuchowski": "Obuchowski",
+    "newcombe": "Newcombe",
+    "mover_ratio": "MOVER, ratio",
+    "mover_paired": "MOVER, paired",
+    "mover_korn_graubard": "MOVER over Korn–Graubard",
+    "t": "t",
+    "t_cluster_means": "t over clusters",
+    "max_t": "max-T",
+    "bootstrap": "bootstrap",
+    "cluster_bootstrap": "cluster bootstrap",
+    "none": "none",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run, and what its record says, read tolerantly."""
+
+    run: Run
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The record's part on data."""
+        return dict(self.run.record.get("data") or {})
+
+    @cached_property
+    def attributes(self) -> list[dict[str, Any]]:
+        """Attributes with name and provenance, in the order of the config."""
+        given = self.data.get("attributes") or []
+        if isinstance(given, Mapping):
+            return [{"name": name, "provenance": value} for name, value in given.items()]
+        return [dict(item) if isinstance(item, Mapping) else {"name": str(item)} for item in given]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the attributes."""
+        return [str(item["name"]) for item in self.attributes]
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """Table `groups`."""
+        return self.run.table("groups")
+
+    @cached_property
+    def crossings(self) -> list[str]:
+        """Names of the intersections that were tabulated."""
+        seen = self.groups["attribute"].dropna().unique()
+        return [str(name) for name in seen if name != "overall" and name not in self.names]
+
+    @property
+    def positive(self) -> str | None:
+        """Declared positive class."""
+        given = self.data.get("positive")
+        return str(given) if known(given) else None
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names."""
+        return [str(name) for name in self.data.get("classes") or []]
+
+    @property
+    def regions(self) -> list[str]:
+        """Region names."""
+        given = self.data.get("regions") or []
+        return [str(name) for name in (given.values() if isinstance(given, Mapping) else given)]
+
+    @property
+    def distrusted(self) -> list[str]:
+        """Regions on which the config says that a decision ought not to rest."""
+        config = self.run.record.get("config") or {}
+        regions = (config.get("data") or {}).get("regions") or {}
+        return [str(name) for name in regions.get("should_not_matter") or []]
+
+    @property
+    def headline(self) -> list[tuple[str, str | None]]:
+        """Metrics that are drawn for every attribute, with the class they are about."""
+        metrics: list[tuple[str, str | None]] = [("accuracy", None)]
+        if self.positive is not None:
+            return [*metrics, ("true_positive_rate", self.positive), ("false_positive_rate", self.positive)]
+        return [*metrics, ("balanced_accuracy", None)]
+
+
+def pick(frame: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    """Rows whose columns hold these values; None asks for an empty cell. ``class_`` stands for ``class``."""
+    for name, value in wanted.items():
+        column = frame[name.rstrip("_")]
+        frame = frame[column.isna() if value is None else column == value]
+    return frame
+
+
+def group_order(part: pd.DataFrame, metric: str) -> list[str]:
+    """Groups from the least favourable value on, by their mean over the models; those without a value last."""
+    values = part.assign(value=pd.to_numeric(part["value"])).groupby("group", sort=False)["value"].mean()
+    rising = metric not in METRICS or METRICS[metric].direction != "lower"
+    ordered = values.sort_values(ascending=rising, na_position="last", kind="stable")
+    return [str(name) for name in ordered.index]
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def interval_name(method: Any) -> str:
+    """An interval's method as the literature calls it."""
+    if not known(method):
+        return NOTHING
+    name = str(method)
+    base = name.removesuffix("_bonferroni")
+    return _INTERVALS.get(base, plain(base)) + (", Bonferroni" if base != name else "")
+
+
+def numeric(text: str) -> Cell:
+    """A cell with a number."""
+    return Cell(text)
+
+
+def muted(text: str) -> Cell:
+    """A cell that says why there is no number."""
+    return Cell(text, "muted")
+
+
+def value_cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    """Cells n, clusters, value, interval and method of a row of `groups` and the like."""
+    has_value, has_bounds = known(row.get("value")), known(row.get("low")) and known(row.get("high"))
+    reason = status_words(row.get("status"))
+    value = Cell(rate(row["value"])) if has_value else muted(reason)
+    bounds = Cell(interval(row["low"], row["high"])) if has_bounds else muted(reason if has_value else NOTHING)
+    if has_value and not has_bounds and row.get("status") == "ok":
+        bounds = muted("no interval")
+    method = row.get("method", row.get("method_interval"))
+    return (
+        Cell(count(row.get("n"))),
+        Cell(count(row.get("clusters"))),
+        value,
+        bounds,
+        muted(interval_name(method) if has_bounds else NOTHING),
+    )
+
+
+VALUE_COLUMNS = (
+    Column("n", numeric=True),
+    Column("Clusters", numeric=True),
+    Column("Value", numeric=True),
+    Column("95 % interval", numeric=True),
+    Column("Interval by"),
+)
+
+
+def capped(
+    caption: str,
+    columns: Iterable[Column],
+    rows: list[tuple[Cell, ...]],
+    *,
+    source: str,
+    note: str = "",
+    folded: bool = False,
+) -> Table:
+    """A table of at most `MOST_ROWS` rows; its note says how many were left out and where they are."""
+    left = len(rows) - MOST_ROWS
+    if left > 0:
+        more = f"{count(left)} further rows are in tables/{source}.parquet of the run."
+        note = f"{note} {more}".strip()
+    return Table(clean(caption), tuple(columns), tuple(rows[:MOST_ROWS]), note, folded)

@@ -1,0 +1,242 @@
+"""Performance: over everybody, by class, by group with forest plots and tables, intersections and gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from audit.fairness.metrics import METRICS
+from reports.figures import ForestFigure, ForestRow
+from reports.format import (
+    NOTHING,
+    clean,
+    interval,
+    known,
+    metric_words,
+    p_value,
+    rate,
+    rate_with_interval,
+    status_words,
+)
+from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
+from reports.sections.facts import (
+    VALUE_COLUMNS,
+    Facts,
+    capped,
+    group_order,
+    interval_name,
+    muted,
+    pick,
+    records,
+    value_cells,
+)
+
+__all__ = ["performance"]
+
+_MOST_DRAWN = 30
+_CLASS_METRICS = ("true_positive_rate", "false_positive_rate", "precision", "f1", "selection_rate")
+_HOW_TO_READ = (
+    "Point: observed value. Bar: its 95 % interval, each for itself. Square and dashed line: everybody. Diamond: the "
+    "least favourable observed value, which some group always has; the gaps and findings say whether it is more "
+    "than chance. Groups are listed from the least favourable value on."
+)
+
+
+def performance(facts: Facts) -> Section:
+    """Everything that is measured on predictions."""
+    if facts.groups.empty:
+        text = "The run holds no table of group metrics; performance was not measured."
+        return Section("performance", "Performance by group", (Callout("Not measured", text),))
+    blocks: list[Block] = [Paragraph(_HOW_TO_READ, "note")]
+    if facts.positive is None:
+        text = "No positive class was declared, so true and false positive rates are in the table by class only."
+        blocks.append(Callout("No positive class", text))
+    blocks += [_overall(facts), _by_class(facts)]
+    for position, name in enumerate(facts.names):
+        blocks.append(_attribute(facts, name, f"performance-{position}", f"By {clean(name)}"))
+    for position, name in enumerate(facts.crossings):
+        title = f"Intersection: {clean(name).replace(' x ', ' × ')}"
+        blocks.append(_attribute(facts, name, f"crossing-{position}", title, folded=True))
+    blocks.append(_gaps(facts))
+    return Section("performance", "Performance by group", tuple(blocks))
+
+
+def _overall(facts: Facts) -> Table:
+    whole = facts.groups[facts.groups["attribute"] == "overall"]
+    whole = whole[whole["class"].isna() | (whole["class"] == facts.positive)]
+    rows = [
+        (Cell(metric_words(row["metric"], row["class"])), Cell(clean(row["model"])), *value_cells(row))
+        for row in records(_by_metric(whole))
+    ]
+    return capped("Over everybody", (Column("Metric"), Column("Model"), *VALUE_COLUMNS), rows, source="groups")
+
+
+def _by_metric(frame: pd.DataFrame) -> pd.DataFrame:
+    """In the order of the metrics' registry, models beside each other."""
+    place = {name: position for position, name in enumerate(METRICS)}
+    order = frame["metric"].map(lambda name: place.get(name, len(place)))
+    return frame.loc[order.sort_values(kind="stable").index]
+
+
+def _by_class(facts: Facts) -> Table:
+    whole = facts.groups[(facts.groups["attribute"] == "overall") & facts.groups["class"].notna()]
+    metrics = [name for name in _CLASS_METRICS if (whole["metric"] == name).any()]
+    rows: list[tuple[Cell, ...]] = []
+    for class_name in [name for name in facts.classes if (whole["class"] == name).any()]:
+        for model in facts.run.models:
+            found = {row["metric"]: row for row in records(pick(whole, class_=class_name, model=model))}
+            cells = [_in_one(found.get(metric)) for metric in metrics]
+            rows.append((Cell(clean(class_name)), Cell(clean(model)), *cells))
+    columns = [Column("Class"), Column("Model"), *(Column(_headed(metric), numeric=True) for metric in metrics)]
+    note = "Each class against all others. n is the rate's own denominator."
+    return capped("By class, over everybody", columns, rows, source="groups", note=note)
+
+
+def _headed(metric: str) -> str:
+    words = metric_words(metric)
+    return words[0].upper() + words[1:]
+
+
+def _in_one(row: Mapping[str, Any] | None) -> Cell:
+    if row is None:
+        return muted("not measured")
+    return Cell(rate_with_interval(row), "plain" if known(row["value"]) else "muted")
+
+
+def _attribute(facts: Facts, name: str, identifier: str, title: str, *, folded: bool = False) -> Section:
+    blocks: list[Block] = []
+    for metric, class_name in facts.headline:
+        part = pick(facts.groups, attribute=name, metric=metric, class_=class_name)
+        if part.empty:
+            continue
+        order = group_order(part, metric)
+        words = metric_words(metric, class_name)
+        figures = [_forest(facts, part, order, model, metric, class_name) for model in facts.run.models]
+        blocks.append(FigureRow(tuple(FigureBlock(figure, f"{figure.title}") for figure in figures if figure.rows)))
+        if len(order) > _MOST_DRAWN:
+            text = f"The {_MOST_DRAWN} groups with the least favourable values are drawn; the table has {len(order)}."
+            blocks.append(Paragraph(text, "note"))
+        blocks.append(_table(part, order, f"{_headed(words)}, by {clean(name)}", clean(name), folded=folded))
+    blocks.append(_further(facts, name))
+    return Section(identifier, title, tuple(blocks))
+
+
+def _forest(
+    facts: Facts, part: pd.DataFrame, order: list[str], model: str, metric: str, class_name: str | None
+) -> ForestFigure:
+    rows = {str(row["group"]): row for row in records(part[part["model"] == model])}
+    shown = [group for group in order if group in rows]
+    valued = [group for group in group_order(part[part["model"] == model], metric) if known(rows[group]["value"])]
+    directed = metric in METRICS and METRICS[metric].direction is not None
+    worst = valued[0] if len(valued) > 1 and directed else None
+    whole = records(pick(facts.groups, model=model, attribute="overall", metric=metric, class_=class_name))
+    lines = [_line(row, "Everybody", "whole") for row in whole[:1]]
+    lines += [_line(rows[group], group, "worst" if group == worst else "none") for group in shown[:_MOST_DRAWN]]
+    reference = float(whole[0]["value"]) if whole and known(whole[0]["value"]) else None
+    words = metric_words(metric, class_name)
+    return ForestFigure(
+        title=f"{clean(model)}: {words}",
+        axis=words,
+        rows=tuple(lines) if shown else (),
+        reference=reference,
+        reference_label="everybody",
+    )
+
+
+def _line(row: Mapping[str, Any], label: str, emphasis: Any) -> ForestRow:
+    return ForestRow(
+        label=clean(label),
+        n=int(row["n"]) if known(row["n"]) else None,
+        clusters=int(row["clusters"]) if known(row["clusters"]) else None,
+        value=float(row["value"]) if known(row["value"]) else None,
+        low=float(row["low"]) if known(row["low"]) else None,
+        high=float(row["high"]) if known(row["high"]) else None,
+        status=status_words(row["status"]),
+        emphasis=emphasis,
+    )
+
+
+def _table(part: pd.DataFrame, order: list[str], caption: str, attribute: str, *, folded: bool) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    by_group = {str(group): frame for group, frame in part.groupby("group", sort=False)}
+    for group in order:
+        found = records(by_group[group])
+        rows += [(Cell(clean(group)), Cell(clean(row["model"])), *value_cells(row)) for row in found]
+    columns = (Column(attribute), Column("Model"), *VALUE_COLUMNS)
+    return capped(caption, columns, rows, source="groups", folded=folded)
+
+
+def _further(facts: Facts, name: str) -> Table:
+    """Every other metric, folded away."""
+    part = pick(facts.groups, attribute=name)
+    part = part[part["class"].isna() | (part["class"] == facts.positive)]
+    keys = [
+        (metric, class_name)
+        for metric, class_name in _keys(_by_metric(part))
+        if (metric, class_name) not in facts.headline
+    ]
+    rows: list[tuple[Cell, ...]] = []
+    for group in part["group"].drop_duplicates():
+        for model in facts.run.models:
+            found = records(pick(part, group=group, model=model))
+            cells = {(row["metric"], row["class"] if known(row["class"]) else None): row for row in found}
+            rows.append((Cell(clean(group)), Cell(clean(model)), *(_in_one(cells.get(key)) for key in keys)))
+    heads = [Column(_headed(metric_words(metric, class_name)), numeric=True) for metric, class_name in keys]
+    columns = [Column(clean(name)), Column("Model"), *heads]
+    return capped(f"Further metrics, by {clean(name)}", columns, rows, source="groups", folded=True)
+
+
+def _keys(frame: pd.DataFrame) -> list[tuple[str, str | None]]:
+    pairs = records(frame[["metric", "class"]].drop_duplicates())
+    return [(str(row["metric"]), str(row["class"]) if known(row["class"]) else None) for row in pairs]
+
+
+def _gaps(facts: Facts) -> Section:
+    gaps = facts.run.table("gaps")
+    if gaps.empty:
+        text = "No gap between groups was computed: there are no groups, or fewer than two with a value."
+        return Section("gaps", "Gaps between groups", (Paragraph(text),))
+    wanted = {(metric, class_name or "") for metric, class_name in facts.headline}
+    keys = [
+        (metric, class_name if known(class_name) else "")
+        for metric, class_name in gaps[["metric", "class"]].to_numpy()
+    ]
+    chosen = pd.Series([key in wanted for key in keys], index=gaps.index)
+    text = (
+        "A gap is the best group's value minus the worst group's. Some gap is seen between any groups, also where "
+        "the model serves all of them alike; the interval and the p-value say how far it can be told from chance. "
+        "p-values here are not corrected for their number; those of the findings are."
+    )
+    blocks: list[Block] = [Paragraph(text), _gap_table(gaps[chosen], "Gaps in the metrics drawn above")]
+    if (~chosen).any():
+        blocks.append(_gap_table(gaps[~chosen], "Gaps in further metrics", folded=True))
+    return Section("gaps", "Gaps between groups", tuple(blocks))
+
+
+def _gap_table(gaps: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
+    ordered = gaps.assign(value=pd.to_numeric(gaps["value"])).sort_values(
+        "value", ascending=False, na_position="last"
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for row in records(ordered):
+        fine = known(row["value"])
+        bounds = known(row["low"]) and known(row["high"])
+        rows.append(
+            (
+                Cell(metric_words(row["metric"], row["class"])),
+                Cell(clean(row["model"])),
+                Cell(clean(row["attribute"]).replace(" x ", " × ")),
+                Cell(clean(row["group"]) if known(row["group"]) else NOTHING),
+                Cell(clean(row["reference"]) if known(row["reference"]) else NOTHING),
+                Cell(rate(row["value"])) if fine else muted(status_words(row["status"])),
+                Cell(interval(row["low"], row["high"])) if bounds else muted(NOTHING if not fine else "no interval"),
+                Cell(p_value(row["p"])),
+                muted(interval_name(row["method"])),
+            )
+        )
+    names = ("Metric", "Model", "Attribute", "Worst group", "Best group")
+    columns = [*(Column(name) for name in names), Column("Gap", numeric=True), Column("95 % interval", numeric=True)]
+    columns += [Column("p", numeric=True), Column("Interval by")]
+    return capped(caption, columns, rows, source="gaps", folded=folded)
