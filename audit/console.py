@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -20,7 +21,9 @@ __all__ = ["Bars", "findings_table", "say", "warn"]
 _OUT = Console(soft_wrap=True, highlight=False)
 _ERR = Console(stderr=True, soft_wrap=True, highlight=False)
 _MARKS = {"fail": ("✗", "red"), "inconclusive": ("?", "yellow"), "warn": ("!", "yellow"), "pass": ("✓", "green")}
-_SHOWN = 30
+_ORDER = {"fail": 0, "error": 1, "inconclusive": 2, "warn": 3, "pass": 4, "waived": 5}
+_SHOWN = 40
+_SENTENCES = 6
 
 
 def say(text: str) -> None:
@@ -70,18 +73,22 @@ class Bars:
 
 
 def findings_table(run: Run) -> None:
-    """Print the findings of a run, failing first."""
+    """Print the findings of a run, failing first, with the whole sentence of those that failed."""
     findings = run.table("findings")
-    say("")
-    say(f"{run.name}: {run.path.name}")
-    order = {"fail": 0, "error": 1, "inconclusive": 2, "warn": 3, "pass": 4, "waived": 5}
-    findings = findings.sort_values("verdict", key=lambda column: column.map(order), kind="stable")
+    findings = findings.sort_values("verdict", key=lambda column: column.map(_ORDER), kind="stable")
+    say(f"\n{run.name}")
     table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
-    for name in ("verdict", "model", "finding"):
+    for name in ("verdict", "model", "rule", "value [interval]", "tolerance"):
         table.add_column(name, overflow="fold")
     for row in findings.head(_SHOWN).itertuples():
         mark, colour = _MARKS.get(str(row.verdict), ("-", "white"))
-        table.add_row(Text(f"{mark} {row.verdict}", style=colour), Text(str(row.model)), Text(str(row.text)))
+        measured = "undefined" if pd.isna(row.value) else f"{row.value:.3f}"
+        if pd.notna(row.low) and pd.notna(row.high):
+            measured += f" [{row.low:.3f}, {row.high:.3f}]"
+        cells = (str(row.model), str(row.rule), measured, f"{row.threshold:.2f}")
+        table.add_row(Text(f"{mark} {row.verdict}", style=colour), *map(Text, cells))
     _OUT.print(table)
     if len(findings) > _SHOWN:
         say(f"... {len(findings)} findings in all: table `findings` of the run")
+    for text in findings.loc[findings["verdict"] == "fail", "text"].head(_SENTENCES):
+        say(f"  ✗ {text}")

@@ -14,7 +14,7 @@ from audit.config import AuditConfig, ModelConfig
 from audit.data.manifest import Dataset, load_dataset
 from audit.engine.job import OutputMap, audit_classes, check_labels
 from audit.errors import ConfigError, DataError, ModelError
-from audit.findings import Policy, load_policy
+from audit.findings import Policy, check_policy, load_policy
 from audit.run.files import sha256_file
 from audit.run.plan import Plan, Shard, cut
 
@@ -74,7 +74,7 @@ def preflight(config: AuditConfig, base: Path) -> Preflight:
     _check_images_there(dataset)
     for model in config.models:
         OutputMap.build(model, classes)
-    policy = load_policy(base / config.policy) if config.policy else None
+    policy = _policy(config, base, dataset, classes)
     content = {
         "config": config.model_dump(mode="json"),
         "data": dataset.fingerprint,
@@ -83,6 +83,17 @@ def preflight(config: AuditConfig, base: Path) -> Preflight:
         "versions": versions(config),
     }
     return Preflight(config, base, dataset, classes, make_plan(config, len(dataset), content), policy)
+
+
+def _policy(config: AuditConfig, base: Path, dataset: Dataset, classes: tuple[str, ...]) -> Policy | None:
+    """Load the user's policy, held against what the data has."""
+    if config.policy is None:
+        return None
+    policy = load_policy(base / config.policy)
+    groups = {item.name: set(dataset.rows[f"attr_{item.name}"]) for item in dataset.attributes}
+    regions = list(config.data.regions.names.values()) if config.data.regions else []
+    check_policy(policy, groups, list(classes), config.positive, regions)
+    return policy
 
 
 def make_plan(config: AuditConfig, rows: int, content: dict[str, Any]) -> Plan:

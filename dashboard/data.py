@@ -15,7 +15,19 @@ from audit.run import Run, find_runs, open_run
 from audit.run.files import sha256_file
 from dashboard.server import RUNS_VARIABLE
 
-__all__ = ["attributes", "counts", "current", "digest", "explained_ids", "find", "maps", "open_cached", "select", "table"]
+__all__ = [
+    "attributes",
+    "counts",
+    "current",
+    "digest",
+    "explained_ids",
+    "find",
+    "maps",
+    "open_cached",
+    "records",
+    "select",
+    "table",
+]
 
 Filter = tuple[str, str, Any]
 _CURRENT = "_faircam_run"
@@ -86,6 +98,11 @@ def _table(
     if filters:
         options["filters"] = list(filters)
     return run.table(name, **options)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries, keyed by column name."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def counts(run: Run, attribute: str) -> pd.DataFrame:

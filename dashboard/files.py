@@ -47,15 +47,15 @@ def check_plan(run: Run) -> PlanCheck:
         plan = read_plan(run.path)
     except RunError as error:
         return PlanCheck(recorded or "not recorded", f"The plan could not be checked: {error}", False)
-    if not recorded:
-        return PlanCheck(plan.fingerprint, "The record names no fingerprint to compare with.", False, len(plan.shards))
-    if plan.fingerprint != recorded:
-        return PlanCheck(plan.fingerprint, f"The record names another fingerprint: {recorded}.", False, len(plan.shards))
-    return PlanCheck(plan.fingerprint, "Computed again from plan.json; equal to the record’s.", True, len(plan.shards))
+    agrees = plan.fingerprint == recorded
+    sentence = "Computed again from plan.json; equal to the record’s."
+    if not agrees:
+        sentence = f"The record names another fingerprint: {recorded}." if recorded else "The record names none."
+    return PlanCheck(plan.fingerprint, sentence, agrees, len(plan.shards))
 
 
 def run_files(run: Run) -> pd.DataFrame:
-    """Record, plan, shards and tables: ``file``, ``bytes``, ``sha256`` (null where the run is too big to hash here)."""
+    """Record, plan, shards and tables: ``file``, ``bytes``, ``sha256``; no hashes where there is too much to hash."""
     paths = [run.path / "run.json", run.path / "plan.json"]
     paths += sorted((run.path / "tables").glob("*.parquet")) + sorted((run.path / "shards").glob("*/*.parquet"))
     paths = [path for path in paths if path.is_file()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard.data import records
 from reports.figures import ForestFigure, ForestRow
 from reports.format import known, metric_words, plain
 
@@ -51,8 +52,8 @@ def group_forest(rows: pd.DataFrame, overall: pd.DataFrame, worst: str | None, t
         Of the figure.
     """
     first = rows.iloc[0]
-    shown = [_row(row, "worst" if row["group"] == worst else "none") for row in rows.to_dict("records")]
-    whole = [_row({**row, "group": EVERYBODY}, "whole") for row in overall.to_dict("records")]
+    shown = [_row(row, "worst" if row["group"] == worst else "none") for row in records(rows)]
+    whole = [_row({**row, "group": EVERYBODY}, "whole") for row in records(overall)]
     reference = whole[0].value if whole else None
     return ForestFigure(
         title=title,
@@ -74,7 +75,7 @@ def region_forest(rows: pd.DataFrame, region: str, title: str) -> ForestFigure:
     region, title : str
         Names.
     """
-    shown = tuple(_row(row, "none", mark="area") for row in rows.to_dict("records"))
+    shown = tuple(_row(row, "none", mark="area") for row in records(rows))
     return ForestFigure(
         title=title,
         axis=f"mean share of absolute attribution in {plain(region)}",

@@ -10,15 +10,27 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from audit.run import Run
+from dashboard import data
 from dashboard.text import csv_name, escape
 from dashboard.theme import BADGE_COLOURS
-from reports.format import clean, plain
+from reports.format import clean, plain, status_words
 from reports.palette import DARK, LIGHT, Theme, verdict_style
 
-__all__ = ["badge", "chart", "csv_bytes", "data_table", "download_csv", "facts", "mode", "model_notice"]
+__all__ = [
+    "badge",
+    "chart",
+    "csv_bytes",
+    "data_table",
+    "download_csv",
+    "facts",
+    "mode",
+    "model_notice",
+    "problems_table",
+]
 
 _SHOWN_ROWS = 1000
 _WHOLE_ROWS = 16
+_TITLES = {"sha256": "SHA-256", "p_adjusted": "p adjusted"}
 _PROBABILITIES = ("p", "p_adjusted")
 _BYTE_ORDER_MARK = "\ufeff"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -37,9 +49,20 @@ def badge(verdict: str | None) -> None:
 
 def facts(rows: Mapping[str, Any]) -> None:
     """Names and values, one below another, as plain text."""
-    frame = pd.DataFrame({"": list(rows), "value": [clean(value) for value in rows.values()]}, dtype="str")
-    columns = {"": st.column_config.TextColumn(width=190), "value": st.column_config.TextColumn("")}
+    frame = pd.DataFrame({"Item": list(rows), "Value": [clean(value) for value in rows.values()]}, dtype="str")
+    columns = {"Item": st.column_config.TextColumn(width=190), "Value": st.column_config.TextColumn(width=480)}
     st.dataframe(frame, hide_index=True, column_config=columns, height="content")
+
+
+def problems_table(run: Run) -> None:
+    """Every image, group or check that did not make it, with the reason."""
+    frame = data.table(run, "problems")
+    if frame.empty:
+        written = run.has("problems")
+        st.info("No image, group or check failed." if written else "No table of problems was written yet.")
+        return
+    st.text(f"{len(frame)} images, groups or checks did not make it. None is part of a number on these pages.")
+    data_table(run, frame.assign(status=frame["status"].map(status_words)), "problems")
 
 
 def data_table(
@@ -122,7 +145,7 @@ def _columns(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
     """Columns titled in words, numbers with three decimals and a sign of what they are."""
     config: dict[str, Any] = {}
     for column in frame.columns:
-        title = plain(str(column))
+        title = _TITLES.get(str(column), plain(str(column)))
         title = title[:1].upper() + title[1:] if len(title) > 1 else title
         if column in _PROBABILITIES:
             config[column] = st.column_config.NumberColumn(title, format="%.4f")

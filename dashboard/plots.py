@@ -16,7 +16,7 @@ __all__ = ["forest", "label_bars"]
 
 _ROW = 44
 _STYLES = {"none": ("circle", "accent"), "worst": ("diamond", "second"), "whole": ("square", "muted")}
-_NAMES = {"none": "group", "worst": "group at the worse end", "whole": "everybody"}
+_NAMES = {"none": "group", "worst": "worst group", "whole": "everybody"}
 
 
 def forest(figure: ForestFigure, theme: Theme) -> go.Figure:
@@ -87,7 +87,12 @@ def label_bars(frame: pd.DataFrame, theme: Theme) -> go.Figure:
                 marker={
                     "color": GROUP_COLOURS[number % len(GROUP_COLOURS)],
                     "line": {"color": theme.page, "width": 1},
-                    "pattern": {"shape": ("", "/", ".", "x", "-", "+", "\\", "|")[number % 8], "size": 5},
+                    "pattern": {
+                        "shape": ("", "/", ".", "x", "-", "+", "\\", "|")[number % 8],
+                        "fillmode": "overlay",
+                        "fgopacity": 0.5,
+                        "size": 6,
+                    },
                 },
             )
         )
@@ -151,7 +156,7 @@ def _frame(drawn: go.Figure, theme: Theme, height: int) -> None:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": theme.ink, "size": 13, "family": '"Source Sans", sans-serif'},
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": {"text": ""}},
+        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left", "traceorder": "normal"},
         showlegend=True,
         dragmode=False,
         hoverlabel={"bgcolor": theme.raised, "font": {"color": theme.ink}, "bordercolor": theme.line},

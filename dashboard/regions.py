@@ -8,7 +8,7 @@ import streamlit as st
 from audit.run import Run
 from dashboard import data, parts, plots, state
 from dashboard.forests import in_order, region_forest
-from dashboard.text import escape
+from dashboard.text import escape, method_words
 from reports.format import plain, status_words
 
 __all__ = ["region_section"]
@@ -30,12 +30,14 @@ def region_section(run: Run) -> None:
             with place:
                 _chart(chosen[chosen["model"] == model], region, model)
     st.caption(
-        f"Mean share of the absolute attribution of {plain(method)} that falls in the region, with 95 % intervals. "
+        f"Mean share of the absolute attribution of {method_words(method)} in the region, with 95 % intervals. "
         "The mark is the region’s share of the area: what attribution spread evenly would give. "
-        "Values beside it show that a model responds there more or less than evenly, not that it should."
+        "Values away from it show that a model responds there more or less than evenly, not that it should."
     )
-    shown = chosen.drop(columns=["region", "method", "attribute"]).rename(
-        columns={"value": "mean share", "area": "mean area", "method_interval": "interval by"}
+    shown = (
+        pd.concat([chosen[chosen["model"] == model] for model in models])
+        .drop(columns=["region", "method", "attribute"])
+        .rename(columns={"value": "mean share", "area": "mean area", "method_interval": "interval by"})
     )
     shown = shown.assign(status=shown["status"].map(status_words))
     parts.data_table(run, shown, f"regions-{region}-{method}-{attribute}")
@@ -46,7 +48,7 @@ def _selection(table: pd.DataFrame) -> tuple[str, str, str]:
     with first:
         region = state.choose("Region", "region", _names(table["region"]), show=plain)
     with second:
-        method = state.choose("Method", "method", _names(table["method"]), show=plain)
+        method = state.choose("Method", "method", _names(table["method"]), show=method_words)
     with third:
         names = _names(table["attribute"])
         default = next((name for name in names if name != "overall"), names[0])
@@ -66,5 +68,3 @@ def _chart(rows: pd.DataFrame, region: str, model: str) -> None:
     else:
         reason = status_words(rows["status"].iloc[0])
         st.info(escape(f"No share could be measured in {region}: {reason}."))
-
-

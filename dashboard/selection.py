@@ -78,8 +78,10 @@ def pick(images: pd.DataFrame, wish: Wish, models: list[str], positive: str | No
     if wish.outcome != ANY:
         keep &= _outcome(images["label"], predicted, wish.outcome, positive)
     if wish.disagreement != ANY:
-        columns = images[[f"predicted:{model}" for model in models]]
-        differ = columns.nunique(axis=1, dropna=True) > 1
+        made = zip(*(images[f"predicted:{model}"] for model in models), strict=True)
+        differ = pd.Series(
+            [len({name for name in names if pd.notna(name)}) > 1 for names in made], index=images.index
+        )
         keep &= differ if wish.disagreement == "yes" else ~differ
     return [str(name) for name in images.loc[keep, "image_id"]]
 

@@ -90,7 +90,7 @@ def choose(
     str
         One of `options`.
     """
-    fallback = default if default in options else options[0]
+    fallback = default if default is not None and default in options else options[0]
     value = _wanted(key)
     if value not in options:
         _warn_unknown(key, value, fallback)

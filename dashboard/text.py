@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from audit.run import Run
-from reports.format import clean, short
+from reports.format import clean, plain, short
 
-__all__ = ["csv_name", "escape", "mark_up", "run_date"]
+__all__ = ["csv_name", "escape", "mark_up", "method_words", "run_date"]
+
+_METHODS = {"grad_cam": "Grad-CAM", "gradient_x_input": "gradient × input"}
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -28,6 +30,11 @@ def escape(text: Any) -> str:
 def mark_up(text: Any, limit: int = 28) -> str:
     """Name for a Plotly text, shortened, none of it read as a tag."""
     return html.escape(short(text, limit), quote=False)
+
+
+def method_words(method: str) -> str:
+    """An explanation method's name in words."""
+    return _METHODS.get(method, plain(method))
 
 
 def run_date(run: Run) -> str:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.figures import Figure
+from reports.format import clean
 from reports.maps import DIVERGING, UNSIGNED, css_gradient
 from reports.nodes import Block, Document
 from reports.palette import DARK, LIGHT, VERDICTS, Theme, verdict_style
@@ -35,6 +36,7 @@ def render_html(document: Document) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_clean,
     )
     environment.globals |= {
         "kind": _kind,
@@ -45,6 +47,11 @@ def render_html(document: Document) -> str:
         "signed": css_gradient(DIVERGING),
     }
     return environment.get_template("report.html.j2").render(document=document, colours=Markup(_colours()))  # noqa: S704
+
+
+def _clean(value: Any) -> Any:
+    """Whatever text a template writes holds no character that HTML cannot."""
+    return clean(value) if type(value) is str else value
 
 
 def _kind(block: Block) -> str:

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import matplotlib as mpl
@@ -21,7 +22,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures import CurvesFigure, Figure, ForestFigure, ForestRow
-from reports.format import short
+from reports.format import clean, short
 
 __all__ = ["draw"]
 
@@ -56,6 +57,7 @@ _SETTINGS: Any = {
 }
 
 
+@lru_cache(maxsize=256)
 def draw(figure: Figure, identifier: str) -> str:
     """Draw a figure as an accessible SVG element.
 
@@ -201,7 +203,7 @@ def _inline(text: str, figure: Figure, identifier: str) -> str:
     box = view.group(1) if view else f"0 0 {_WIDTH:g} 200"
     body = re.sub(r"<g id=\"patch_1\">.*?</g>", "", body, count=1, flags=re.DOTALL)
     body = re.sub(r"<[^>]+>", lambda found: _own(found.group(0), identifier), body)
-    title, words = html.escape(figure.title), html.escape(figure.description)
+    title, words = html.escape(clean(figure.title)), html.escape(clean(figure.description))
     return (
         f'<svg role="img" aria-labelledby="{identifier}-title" aria-describedby="{identifier}-desc" '
         f'viewBox="{box}" class="figure">'

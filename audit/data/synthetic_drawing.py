@@ -74,7 +74,7 @@ def cover(scene: Scene) -> Plane:
     low = round(18 * unit * 16) - 8  # centre and radius in sixteenths of a pixel, pixel centres on whole numbers
     centre_x = _sixteenths(low + below(scene.words[:, 1], spread + 1))
     centre_y = _sixteenths(low + below(scene.words[:, 2], spread + 1))
-    radius = _sixteenths(round(6 * unit * 16) + below(scene.words[:, 3], radii + 1))
+    radius = _sixteenths(round(6.25 * unit * 16) + below(scene.words[:, 3], radii + 1))
     cosine, sine = rotation(below(scene.words[:, 4], ROTATION_STEPS), below(scene.words[:, 5], 4))
     axis = np.arange(scene.size, dtype=np.float32)
     x, y = axis[None, None, :] - centre_x, axis[None, :, None] - centre_y

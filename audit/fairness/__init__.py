@@ -7,15 +7,7 @@ from __future__ import annotations
 
 from audit.fairness.comparisons import Question, compare, exceedance_level
 from audit.fairness.contrasts import Comparison
-from audit.fairness.counts import (
-    EVERYBODY,
-    MISSING,
-    OVERALL,
-    CountTensor,
-    GroupCells,
-    count_predictions,
-    slice_columns,
-)
+from audit.fairness.counts import CountTensor, GroupCells, count_predictions
 from audit.fairness.gaps import GAP_COLUMNS, gap_metrics, gap_table, measure, small_groups
 from audit.fairness.groups import GROUP_COLUMNS, group_table
 from audit.fairness.intervals import (
@@ -39,6 +31,7 @@ from audit.fairness.regions import (
     region_means,
     region_rows,
 )
+from audit.fairness.rows import EVERYBODY, MISSING, OVERALL, slice_columns
 
 __all__ = [
     "EVERYBODY",

@@ -9,11 +9,12 @@ import pandas as pd
 from audit.errors import InputError
 from audit.fairness.comparisons import Question, compare
 from audit.fairness.contrasts import Comparison
-from audit.fairness.counts import OVERALL, CountTensor, count_predictions
+from audit.fairness.counts import CountTensor, count_predictions
 from audit.fairness.groups import check_positive
 from audit.fairness.metrics import METRICS
 from audit.fairness.permutation import Permutations
 from audit.fairness.rates import rate_units
+from audit.fairness.rows import OVERALL
 
 __all__ = ["GAP_COLUMNS", "gap_metrics", "gap_table", "measure", "small_groups"]
 

@@ -9,18 +9,11 @@ import numpy as np
 import pandas as pd
 
 from audit.errors import InputError, nearest
-from audit.fairness.counts import (
-    GroupCells,
-    count_predictions,
-    group_labels,
-    positions,
-    slice_columns,
-    sorted_groups,
-    usable_rows,
-)
+from audit.fairness.counts import GroupCells, count_predictions
 from audit.fairness.intervals import Floats
 from audit.fairness.metrics import METRICS, Metric
 from audit.fairness.rates import rate_units
+from audit.fairness.rows import group_labels, positions, slice_columns, sorted_groups, usable_rows
 from audit.fairness.scores import Score, area_under_curve, brier_score, calibration_error, log_loss
 
 __all__ = ["GROUP_COLUMNS", "check_positive", "group_table", "tabulate"]

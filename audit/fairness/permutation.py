@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.errors import InputError
-from audit.fairness.counts import Ints
 from audit.fairness.intervals import Floats
 from audit.fairness.rates import GroupRates
+from audit.fairness.rows import Ints
 
 __all__ = ["Permutations", "mean_gap_p", "rate_gap_p"]
 

@@ -12,9 +12,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from audit.fairness.counts import GroupCells, Ints
+from audit.fairness.counts import GroupCells
 from audit.fairness.intervals import Floats, clopper_pearson, korn_graubard, wilson
 from audit.fairness.metrics import Metric
+from audit.fairness.rows import Ints
 
 __all__ = ["REST", "GroupRates", "rate_units"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from audit.errors import InputError
-from audit.fairness.counts import cluster_names, group_labels, slice_columns, sorted_groups
 from audit.fairness.intervals import Mean, mean_interval
 from audit.fairness.permutation import Permutations, mean_gap_p
+from audit.fairness.rows import cluster_names, group_labels, slice_columns, sorted_groups
 
 __all__ = [
     "REGION_COLUMNS",

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from audit.fairness.counts import Ints
 from audit.fairness.intervals import Floats
+from audit.fairness.rows import Ints
 
 __all__ = ["Score", "area_under_curve", "brier_score", "calibration_error", "log_loss"]
 

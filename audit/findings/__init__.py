@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from audit.findings.judge import FINDING_COLUMNS, VERDICTS, finding_id, judge, summary
+from audit.findings.measured import check_policy
 from audit.findings.policy import (
     REGION_SHARE,
     DefaultPolicy,
@@ -20,6 +21,7 @@ __all__ = [
     "DefaultPolicy",
     "Policy",
     "Rule",
+    "check_policy",
     "default_policy",
     "finding_id",
     "judge",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,9 +122,50 @@ def gather(
     if region_mass is not None and len(region_mass):
         regions = region_rows(region_mass, images)
         for rule in policy.rules:
-            _check_region(rule, region_mass)
+            _check_region(rule, [str(name) for name in region_mass["region"].unique()])
     tensors = count_predictions(images, predictions, classes, attributes, crossed)
     return Evidence(tensors, regions, tuple(classes), positive)
+
+
+def check_policy(
+    policy: Policy,
+    groups: Mapping[str, Collection[str]],
+    classes: Sequence[str],
+    positive: str | None,
+    regions: Sequence[str],
+) -> None:
+    """Hold a policy against what the data has, before anything is computed.
+
+    Parameters
+    ----------
+    policy : Policy
+    groups : mapping of str to collection of str
+        Groups of every attribute.
+    classes : sequence of str
+        Every class.
+    positive : str or None
+        The declared positive class.
+    regions : sequence of str
+        Names of the regions of the region maps.
+
+    Raises
+    ------
+    ConfigError
+        A rule names an attribute, a group, a class or a region that the data does not have.
+    """
+    for rule in policy.rules:
+        _check_class(rule, classes, positive)
+        _check_region(rule, regions)
+        if rule.attribute == OVERALL or rule.metric == REGION_SHARE:
+            continue
+        parts = _parts(rule, list(groups))
+        if rule.reference is not None and len(parts) == 1 and rule.reference not in groups[parts[0]]:
+            known = sorted(groups[parts[0]])
+            raise ConfigError(
+                f"reference '{rule.reference}' is no group of '{parts[0]}', allowed: {known}."
+                f"{nearest(rule.reference, known)}",
+                where=f"rule '{rule.id}'",
+            )
 
 
 def _parts(rule: Rule, known: Sequence[str]) -> tuple[str, ...]:
@@ -160,13 +201,12 @@ def _check_class(rule: Rule, classes: Sequence[str], positive: str | None) -> No
         )
 
 
-def _check_region(rule: Rule, region_mass: pd.DataFrame) -> None:
+def _check_region(rule: Rule, known: Sequence[str]) -> None:
     if rule.metric != REGION_SHARE:
         return
-    known = [str(name) for name in region_mass["region"].unique()]
     if rule.region not in known:
         raise ConfigError(
-            f"region '{rule.region}' is not in the data, allowed: {known}.{nearest(str(rule.region), known)}",
+            f"region '{rule.region}' is not in the data, allowed: {list(known)}.{nearest(str(rule.region), known)}",
             where=f"rule '{rule.id}'",
         )
 

@@ -11,8 +11,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from audit.errors import InputError, ModelError, nearest
-
 __all__ = [
     "ALL_CAPABILITIES",
     "GradientPass",
@@ -21,12 +19,7 @@ __all__ = [
     "ModelAdapter",
     "ModelSpec",
     "Targets",
-    "check_images",
-    "check_layers",
-    "check_outputs",
-    "check_targets",
     "join_passes",
-    "looks_like_probabilities",
     "predicted",
     "probabilities",
 ]
@@ -187,89 +180,6 @@ class ModelAdapter(Protocol):
         """Let go of the model and undo every change made to it."""
 
 
-def check_images(spec: ModelSpec, images: np.ndarray) -> np.ndarray:
-    """Images as a contiguous array of the model's type, or a clear error."""
-    height, width, channels = spec.input_shape
-    if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[1:] != spec.input_shape:
-        shape = images.shape if isinstance(images, np.ndarray) else type(images).__name__
-        raise InputError(
-            f"images have shape {shape}, the model takes (N, {height}, {width}, {channels})",
-            fix="give images channels last, of the size that preprocessing makes",
-        )
-    if images.dtype.kind != "f":
-        raise InputError(
-            f"images have type {images.dtype}, allowed: float32, float64",
-            fix="scale the bytes to the model's range first",
-        )
-    return np.ascontiguousarray(images, dtype=spec.dtype)
-
-
-def check_targets(spec: ModelSpec, targets: Targets, n: int) -> np.ndarray | None:
-    """Targets as ``(n,)`` int64, or None where they are to be the predicted classes."""
-    if isinstance(targets, str):
-        if targets != "predicted":
-            raise InputError(f"targets are '{targets}', allowed: 'predicted' or an array of class indices")
-        return None
-    array = np.asarray(targets)
-    if array.shape != (n,) or array.dtype.kind not in "iu":
-        raise InputError(
-            f"targets have shape {array.shape} and type {array.dtype}, expected ({n},) whole numbers"
-        )
-    if n and (array.min() < 0 or array.max() >= len(spec.classes)):
-        raise InputError(
-            f"targets reach from {array.min()} to {array.max()}, allowed: 0 to {len(spec.classes) - 1}"
-        )
-    return array.astype(np.int64)
-
-
-def check_layers(wanted: Sequence[str], known: Sequence[LayerInfo], *, where: str | None = None) -> None:
-    """Every wanted layer exists and has a spatial output, or a clear error."""
-    shapes = {layer.name: layer.shape for layer in known}
-    spatial = [name for name, shape in shapes.items() if len(shape) == 3]
-    for name in wanted:
-        if name not in shapes:
-            raise ModelError(
-                f"has no layer '{name}' that a forward pass reaches; with a spatial output it has: "
-                f"{_some(spatial)}.{nearest(name, spatial)}",
-                where=where,
-            )
-        if len(shapes[name]) != 3:
-            raise ModelError(
-                f"layer '{name}' gives shape {shapes[name]}, Grad-CAM needs (h, w, channels): {_some(spatial)}",
-                where=where,
-            )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[-12:]) or "none"
-    return shown if len(names) <= 12 else f"..., {shown}"
-
-
-def check_outputs(classes: Sequence[str], head: str, outputs: int, *, where: str | None = None) -> None:
-    """The number of outputs agrees with the declared classes and head, or a clear error."""
-    if outputs == 1 and head == "sigmoid" and len(classes) == 2:
-        return
-    if outputs == 1 and head == "softmax":
-        raise ModelError(
-            "has one output, for which a softmax is always 1", where=where, fix="declare `head: sigmoid`"
-        )
-    if outputs != len(classes):
-        raise ModelError(
-            f"has {outputs} outputs, but {len(classes)} classes are declared: {', '.join(classes)}",
-            where=where,
-            fix="list the model's own classes in output order under `classes:`",
-        )
-
-
-def looks_like_probabilities(scores: np.ndarray, head: str) -> bool:
-    """Whether scores on noise can only be, or for a sigmoid may well be, probabilities."""
-    values = scores.astype(np.float64)
-    inside = bool(np.all((values >= 0) & (values <= 1)))
-    if head == "sigmoid":
-        return inside
-    return inside and bool(np.allclose(values.sum(axis=1), 1, atol=1e-3))
-
-
 def probabilities(spec: ModelSpec, scores: np.ndarray) -> np.ndarray:
     """Probabilities of the model's classes.
 
@@ -321,7 +231,6 @@ def join_passes(parts: Sequence[GradientPass]) -> GradientPass:
         explained=np.concatenate([part.explained for part in parts]),
         input_gradient=np.concatenate([part.input_gradient for part in parts]),
         cams={
-            name: LayerPass(np.concatenate([part.cams[name].grad_cam for part in parts]))
-            for name in parts[0].cams
+            name: LayerPass(np.concatenate([part.cams[name].grad_cam for part in parts])) for name in parts[0].cams
         },
     )

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from audit.errors import ModelError
-from audit.models.adapter import ModelSpec, check_outputs, looks_like_probabilities
+from audit.models.adapter import ModelSpec
+from audit.models.checks import check_outputs, looks_like_probabilities
 from audit.models.chunked import ChunkedAdapter
 
 __all__ = ["CallableAdapter"]

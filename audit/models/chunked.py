@@ -12,16 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from audit.errors import ModelError
-from audit.models.adapter import (
-    GradientPass,
-    LayerInfo,
-    ModelSpec,
-    Targets,
-    check_images,
-    check_layers,
-    check_targets,
-    join_passes,
-)
+from audit.models.adapter import GradientPass, LayerInfo, ModelSpec, Targets, join_passes
+from audit.models.checks import check_images, check_layers, check_targets
 
 __all__ = ["ChunkedAdapter"]
 

@@ -14,16 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from audit.errors import ModelError
-from audit.models.adapter import (
-    ALL_CAPABILITIES,
-    GradientPass,
-    LayerPass,
-    ModelSpec,
-    check_layers,
-    check_outputs,
-    looks_like_probabilities,
-    probabilities,
-)
+from audit.models.adapter import ALL_CAPABILITIES, GradientPass, LayerPass, ModelSpec, probabilities
+from audit.models.checks import check_layers, check_outputs, looks_like_probabilities
 from audit.models.chunked import ChunkedAdapter
 from audit.models.keras_tracing import (
     Call,
@@ -31,6 +23,8 @@ from audit.models.keras_tracing import (
     call_model,
     cut,
     find_end,
+    has_graph,
+    image_shape,
     named_layers,
     recorded,
     to_record,
@@ -90,7 +84,7 @@ class KerasAdapter(ChunkedAdapter):
                 where=where,
                 fix="set the environment variable KERAS_BACKEND=tensorflow",
             )
-        shape = _input_shape(model, input_shape, where)
+        shape = image_shape(model, input_shape, where)
         self.model = _in_double(model, where) if dtype == "float64" else model
         self.micro_batch = micro_batch
         self._end: End | None = None
@@ -220,9 +214,7 @@ class KerasAdapter(ChunkedAdapter):
         """Run noise through the model once and record every layer that finishes with a tensor."""
         output = self._try(shape, where)  # builds what is not built yet, so that its layers are known
         layers = named_layers(self.model)
-        first = [
-            name for name, part in layers.items() if getattr(part, "data_format", "") == "channels_first"
-        ]
+        first = [name for name, part in layers.items() if getattr(part, "data_format", "") == "channels_first"]
         if first:
             raise ModelError(
                 f"works channels first (layer '{first[0]}'); images cross as (N, H, W, C) and TensorFlow has no "
@@ -283,48 +275,9 @@ class KerasAdapter(ChunkedAdapter):
             )
 
 
-def _input_shape(
-    model: keras.Model, declared: tuple[int, int, int] | None, where: str | None
-) -> tuple[int, int, int]:
-    """The image shape that the model fixes, filled up with the declared one."""
-    inputs = getattr(model, "inputs", None) if _has_graph(model) else None
-    if inputs is not None and len(inputs) != 1:
-        raise ModelError(f"has {len(inputs)} inputs, one image is expected", where=where)
-    if inputs is None:
-        if declared is None:
-            raise ModelError(
-                "does not fix its image size", where=where, fix="declare it (preprocessing `size:`)"
-            )
-        return declared
-    fixed = tuple(inputs[0].shape[1:])
-    if len(fixed) != 3:
-        raise ModelError(f"takes inputs of shape {fixed}, not images (H, W, C)", where=where)
-    if declared is None and None in fixed:
-        raise ModelError("does not fix its image size", where=where, fix="declare it (preprocessing `size:`)")
-    shape = fixed if declared is None else declared
-    if any(size not in (None, given) for size, given in zip(fixed, shape, strict=True)):
-        raise ModelError(
-            f"takes images of {_times(fixed)}, preprocessing makes {_times(shape)}",
-            where=where,
-            fix="correct `size:`, `crop:` or `mode:` of the model's preprocessing",
-        )
-    return (int(shape[0]), int(shape[1]), int(shape[2]))
-
-
-def _has_graph(model: keras.Model) -> bool:
-    try:
-        return bool(model.inputs)
-    except (AttributeError, ValueError):
-        return False
-
-
-def _times(shape: Sequence[int | None]) -> str:
-    return " x ".join("any" if size is None else str(size) for size in shape)
-
-
 def _in_double(model: keras.Model, where: str | None) -> keras.Model:
     """A copy of the model that computes in float64."""
-    if not _has_graph(model):
+    if not has_graph(model):
         raise ModelError("float64 needs a Sequential or functional model that is built", where=where)
     if model.compute_dtype == "float64":
         return model

@@ -106,11 +106,7 @@ def _explained(error: Exception, path: Path) -> ModelError:
             where=str(path),
             fix="read that code, then allow it with --trust-code",
         )
-    if (
-        "could not locate" in lowered
-        or "unknown layer" in lowered
-        or "register_keras_serializable" in lowered
-    ):
+    if "could not locate" in lowered or "unknown layer" in lowered or "register_keras_serializable" in lowered:
         return ModelError(
             f"uses a class that this program does not have: {text[:300]}",
             where=str(path),

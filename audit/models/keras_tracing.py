@@ -7,14 +7,26 @@ framework is imported: a layer is anything that Keras lists as one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from audit.errors import ModelError
 from audit.models.layer_choice import LayerRecord
 
-__all__ = ["Call", "End", "call_model", "cut", "find_end", "named_layers", "recorded", "to_record"]
+__all__ = [
+    "Call",
+    "End",
+    "call_model",
+    "cut",
+    "find_end",
+    "has_graph",
+    "image_shape",
+    "named_layers",
+    "recorded",
+    "to_record",
+]
 
 _ACTIVATIONS = {
     "softmax": "softmax",
@@ -66,6 +78,42 @@ def call_model(model: Any, images: Any) -> Any:
     elif isinstance(structure, dict):
         images = dict.fromkeys(structure, images)
     return model(images, training=False)
+
+
+def image_shape(model: Any, declared: tuple[int, int, int] | None, where: str | None) -> tuple[int, int, int]:
+    """The image shape that the model fixes, filled up with the declared one."""
+    inputs = getattr(model, "inputs", None) if has_graph(model) else None
+    if inputs is not None and len(inputs) != 1:
+        raise ModelError(f"has {len(inputs)} inputs, one image is expected", where=where)
+    if inputs is None:
+        if declared is None:
+            raise ModelError("does not fix its image size", where=where, fix="declare it (preprocessing `size:`)")
+        return declared
+    fixed = tuple(inputs[0].shape[1:])
+    if len(fixed) != 3:
+        raise ModelError(f"takes inputs of shape {fixed}, not images (H, W, C)", where=where)
+    if declared is None and None in fixed:
+        raise ModelError("does not fix its image size", where=where, fix="declare it (preprocessing `size:`)")
+    shape = fixed if declared is None else declared
+    if any(size not in (None, given) for size, given in zip(fixed, shape, strict=True)):
+        raise ModelError(
+            f"takes images of {_times(fixed)}, preprocessing makes {_times(shape)}",
+            where=where,
+            fix="correct `size:`, `crop:` or `mode:` of the model's preprocessing",
+        )
+    return (int(shape[0]), int(shape[1]), int(shape[2]))
+
+
+def has_graph(model: Any) -> bool:
+    """Whether Keras knows the model's inputs and outputs."""
+    try:
+        return bool(model.inputs)
+    except (AttributeError, ValueError):
+        return False
+
+
+def _times(shape: Sequence[int | None]) -> str:
+    return " x ".join("any" if size is None else str(size) for size in shape)
 
 
 def named_layers(model: Any) -> dict[str, Any]:

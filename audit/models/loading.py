@@ -13,8 +13,9 @@ from typing import Literal
 
 from audit.config import ExecutionConfig, ModelConfig, Preprocessing
 from audit.errors import ModelError
-from audit.models.adapter import ModelAdapter, check_layers
+from audit.models.adapter import ModelAdapter
 from audit.models.callable_adapter import CallableAdapter
+from audit.models.checks import check_layers
 from audit.models.numpy_adapter import NumpyAdapter, load_npz
 
 __all__ = ["load_model", "wrap_model"]
@@ -63,15 +64,11 @@ def load_model(
             raise ModelError(
                 "needs one image size", where=config.name, fix="give preprocessing a `size:` or a `crop:`"
             )
-        return load_torch(
-            config, base, classes=own, input_shape=shape, execution=execution, trust_code=trust_code
-        )
+        return load_torch(config, base, classes=own, input_shape=shape, execution=execution, trust_code=trust_code)
     _prepare_tensorflow(config.name)
     from audit.models.keras_loading import load_keras
 
-    return load_keras(
-        config, base, classes=own, input_shape=shape, execution=execution, trust_code=trust_code
-    )
+    return load_keras(config, base, classes=own, input_shape=shape, execution=execution, trust_code=trust_code)
 
 
 def wrap_model(
@@ -183,9 +180,7 @@ def _load_numpy(
     return adapter
 
 
-def check_shape(
-    shape: tuple[int, int, int], declared: tuple[int, int, int] | None, *, where: str | None
-) -> None:
+def check_shape(shape: tuple[int, int, int], declared: tuple[int, int, int] | None, *, where: str | None) -> None:
     """The model's image shape is the one that preprocessing makes, or a clear error."""
     if declared is not None and declared != shape:
         raise ModelError(

@@ -13,14 +13,8 @@ from typing import Literal
 import numpy as np
 
 from audit.errors import ModelError
-from audit.models.adapter import (
-    GradientPass,
-    LayerInfo,
-    LayerPass,
-    ModelSpec,
-    check_outputs,
-    predicted,
-)
+from audit.models.adapter import GradientPass, LayerInfo, LayerPass, ModelSpec, predicted
+from audit.models.checks import check_outputs
 from audit.models.chunked import ChunkedAdapter
 
 __all__ = ["NumpyAdapter", "load_npz"]

@@ -15,19 +15,12 @@ import torch
 from torch import nn
 
 from audit.errors import ModelError
-from audit.models.adapter import (
-    ALL_CAPABILITIES,
-    GradientPass,
-    LayerPass,
-    ModelSpec,
-    check_layers,
-    check_outputs,
-    looks_like_probabilities,
-)
+from audit.models.adapter import ALL_CAPABILITIES, GradientPass, LayerPass, ModelSpec
+from audit.models.checks import check_layers, check_outputs, looks_like_probabilities
 from audit.models.chunked import ChunkedAdapter
 from audit.models.layer_choice import LayerRecord, choose_layer, layer_infos
 
-__all__ = ["TorchAdapter", "choose_device"]
+__all__ = ["TorchAdapter"]
 
 _ENDS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid", "LogSigmoid": "sigmoid"}
 
@@ -143,9 +136,7 @@ class TorchAdapter(ChunkedAdapter):
         with self.ready() as module, torch.enable_grad(), self._tapped(layers) as taps:
             inputs = self.tensor(images).requires_grad_()
             scores = module(inputs.clone())
-            chosen = (
-                self._predicted(scores) if targets is None else torch.from_numpy(targets).to(scores.device)
-            )
+            chosen = self._predicted(scores) if targets is None else torch.from_numpy(targets).to(scores.device)
             explained = self.select(scores, chosen)
             activations = [taps[name] for name in layers]
             gradients = _gradients(explained.sum(), [inputs, *activations], ["the image", *layers])
@@ -252,27 +243,7 @@ class TorchAdapter(ChunkedAdapter):
     def _differentiable(self, input_shape: tuple[int, int, int]) -> bool:
         noise = np.zeros((1, *input_shape), dtype=np.float32)
         with self.ready() as module, torch.enable_grad():
-            return bool(module(self.tensor(noise).requires_grad_()).requires_grad)
-
-
-def choose_device(wanted: str) -> torch.device:
-    """The device asked for; ``auto`` is CUDA where there is one.
-
-    Raises
-    ------
-    ModelError
-        No such device.
-    """
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise ModelError(f"device '{wanted}' is unknown, allowed: auto, cpu, cuda, cuda:N") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ModelError(f"device '{wanted}' is not there: PyTorch sees {count} CUDA devices", fix="use cpu")
-    return device
+            return bool(module(self.tensor(noise).requires_grad_().clone()).requires_grad)
 
 
 def _weighted_sum(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

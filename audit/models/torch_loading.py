@@ -16,9 +16,9 @@ from torch import nn
 
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError, nearest
-from audit.models.torch_adapter import TorchAdapter, choose_device
+from audit.models.torch_adapter import TorchAdapter
 
-__all__ = ["load_torch"]
+__all__ = ["choose_device", "load_torch"]
 
 _WRAPPERS = ("state_dict", "model_state_dict")
 
@@ -55,6 +55,26 @@ def load_torch(
         micro_batch=execution.micro_batch,
         where=config.name,
     )
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device asked for; ``auto`` is CUDA where there is one.
+
+    Raises
+    ------
+    ModelError
+        No such device.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise ModelError(f"device '{wanted}' is unknown, allowed: auto, cpu, cuda, cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ModelError(f"device '{wanted}' is not there: PyTorch sees {count} CUDA devices", fix="use cpu")
+    return device
 
 
 def build_module(config: ModelConfig, base: Path, *, trust_code: bool) -> nn.Module:
@@ -183,9 +203,7 @@ def _state_dict(content: object, path: Path) -> dict[str, torch.Tensor]:
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    ):
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ModelError(
             "is no state dict: it must map names to tensors",
             where=str(path),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,17 +10,28 @@ import streamlit as st
 
 from audit.run import Run
 from dashboard import data, overlays, parts, state
+from dashboard.overlays import Bytes
 from dashboard.regions import region_section
 from dashboard.selection import ANY, OUTCOMES, Wish, explained_images, outcome_options, pick
-from dashboard.text import escape
+from dashboard.text import escape, method_words
 from reports.format import clean, known, number, plain, rate, short, status_words
 from reports.maps import NORMALISATION, SIGNED_METHODS
 
 __all__ = ["page"]
 
 _PER_PAGE = 24
-_TILE = 208
-_THUMBNAIL = 96
+_TILE = 168
+_THUMBNAIL = 120
+_IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is shown: an image, its pixels where they were kept, and how strongly maps lie over it (0 to 1)."""
+
+    image_id: str
+    under: Bytes | None
+    strength: float
 
 
 def page(run: Run) -> None:
@@ -42,7 +54,7 @@ def _filters(run: Run, images: pd.DataFrame) -> Wish:
     first, second, third = st.columns(3)
     fourth, fifth, _ = st.columns(3)
     with first:
-        model = state.choose("Outcome of model", "model", run.models)
+        model = state.choose("Model whose outcome counts", "model", run.models)
     with second:
         outcome = state.choose("Outcome", "outcome", outcome_options(run), show=lambda name: OUTCOMES[name])
     with third:
@@ -75,26 +87,27 @@ def _thumbnails(run: Run, images: pd.DataFrame, found: list[str]) -> str:
     pages = -(-len(found) // _PER_PAGE)
     here = state.page_number("page", pages)
     shown = found[(here - 1) * _PER_PAGE : here * _PER_PAGE]
-    with st.container(horizontal=True, height=330, border=True, gap="small", key="thumbnails"):
+    with st.container(horizontal=True, height=360, border=True, gap="small", key="thumbnails"):
         for name in shown:
             _thumbnail(run, name, picked=name == image_id)
     return image_id
 
 
 def _thumbnail(run: Run, image_id: str, *, picked: bool) -> None:
-    with st.container(width=_THUMBNAIL + 16, gap="xsmall"):
+    with st.container(width=_THUMBNAIL, gap="xsmall"):
         path = run.thumbnail(image_id)
         if path is None:
             st.caption("no picture kept")
         else:
             st.image(path, width=_THUMBNAIL, alt=f"Image {clean(image_id)}")
         st.button(
-            escape(short(image_id, 14)),
+            escape(short(image_id, 15)),
             key=f"pick_{image_id}",
             help=escape(f"Compare models on {image_id}"),
             on_click=state.put,
             args=("image", image_id),
             type="primary" if picked else "tertiary",
+            width="stretch",
         )
 
 
@@ -108,25 +121,26 @@ def _comparison(run: Run, images: pd.DataFrame, image_id: str) -> None:
     predicted = data.table(run, "predictions", filters=(("image_id", "=", image_id),))
     under = overlays.picture(run.thumbnail(image_id))
     for model in run.models:
-        _model_row(run, model, predicted, explained, (under, image_id, strength / 100))
+        _model_row(run, model, predicted, explained, _View(image_id, under, strength / 100))
     _legend(sorted(set(explained["method"])))
     what = f"explanations-{image_id}"
     with st.expander("These explanations as a table"):
         parts.data_table(run, explained, what, empty="No explanation of this image was kept.")
 
 
-def _model_row(run: Run, model: str, predicted: pd.DataFrame, explained: pd.DataFrame, view: tuple[Any, str, float]) -> None:
-    under, image_id, strength = view
+def _model_row(run: Run, model: str, predicted: pd.DataFrame, explained: pd.DataFrame, view: _View) -> None:
+    under, image_id, strength = view.under, view.image_id, view.strength
     st.subheader(escape(model), anchor=False)
     st.text(_decision(predicted[predicted["model"] == model]))
-    rows = explained[explained["model"] == model].to_dict("records")
-    with st.container(horizontal=True, gap="medium", key=f"tiles_{model}"):
-        _tile("image", f"Image {image_id}", under, "as the model’s preprocessing frames it" if under is not None else "")
+    rows = data.records(explained[explained["model"] == model])
+    with st.container(horizontal=True, gap="small", key=f"tiles_{model}"):
+        _tile(_IMAGE, f"Image {image_id}", under, "small copy, as the model’s preprocessing frames it")
         for row in rows:
             method = str(row["method"])
             raw = data.maps(run, model, method, image_id) if row["status"] == "ok" else None
             drawn = None if raw is None else overlays.overlay(raw, method, under, strength)
-            _tile(plain(method), f"{plain(method)} of {model} on image {image_id}", drawn, _caption(row, drawn is None))
+            words = method_words(method)
+            _tile(words, f"{words} of {model} on image {image_id}", drawn, _caption(row, drawn is None))
     if not rows:
         st.info(escape(f"{model}: no explanation of this image was kept."))
 
@@ -143,7 +157,7 @@ def _tile(title: str, alternative: str, drawn: Any, caption: str) -> None:
     with st.container(width=_TILE, gap="xsmall"):
         st.markdown(f"**{escape(title)}**")
         if drawn is None:
-            st.info("No picture was kept." if title == "image" else "No map was kept.")
+            st.info("No picture was kept." if title == _IMAGE else "No map was kept.")
         else:
             st.image(drawn, width=_TILE, alt=clean(alternative), output_format="PNG")
         if caption:
@@ -161,17 +175,17 @@ def _caption(row: dict[str, Any], missing: bool) -> str:
 
 
 def _legend(methods: list[str]) -> None:
-    signed = [plain(method) for method in methods if method in SIGNED_METHODS]
-    unsigned = [plain(method) for method in methods if method not in SIGNED_METHODS]
+    signed = [method_words(method) for method in methods if method in SIGNED_METHODS]
+    unsigned = [method_words(method) for method in methods if method not in SIGNED_METHODS]
     with st.container(horizontal=True, gap="large", key="scales"):
         if unsigned:
             with st.container(width=330, gap="xsmall"):
                 st.image(overlays.legend(signed=False), width=256, alt="Scale from dark, none, to bright, most")
-                st.caption(escape(f"Unsigned ({', '.join(unsigned)}): dark none, bright the map’s own largest value."))
+                st.caption(escape(f"Unsigned ({', '.join(unsigned)}): from dark, none, to bright, most."))
         if signed:
             with st.container(width=330, gap="xsmall"):
                 st.image(overlays.legend(signed=True), width=256, alt="Scale from blue, against, to orange, for")
-                st.caption(escape(f"Signed ({', '.join(signed)}): blue against the class, white none, orange for it."))
+                st.caption(escape(f"Signed ({', '.join(signed)}): blue against the class, orange for it."))
     st.caption(
         f"For display {NORMALISATION}: colours show where, not how much, and are not comparable between pictures. "
         "A map shows what the score responds to, not why the model was built so."

@@ -31,7 +31,7 @@ def page(run: Run) -> None:
     if groups.empty:
         st.info(escape(f"No metric was measured for {model}; the Problems list on the Overview says why."))
         return
-    attribute, metric, name = _selection(groups, model)
+    attribute, metric, name = _selection(groups)
     _one_metric(run, groups, (model, attribute, metric), name)
     _all_metrics(run, groups, model, attribute)
     _gaps(run, model, attribute)
@@ -42,7 +42,7 @@ def _model(run: Run) -> str:
         return state.choose("Model", "model", run.models)
 
 
-def _selection(groups: pd.DataFrame, model: str) -> tuple[str, str, str | None]:
+def _selection(groups: pd.DataFrame) -> tuple[str, str, str | None]:
     """Attribute, metric and class to show, each limited to what was measured."""
     attributes = [str(name) for name in groups["attribute"].unique() if name != _WHOLE] or [_WHOLE]
     first, second, third = st.columns(3)
@@ -51,13 +51,17 @@ def _selection(groups: pd.DataFrame, model: str) -> tuple[str, str, str | None]:
     measured = groups[groups["attribute"] == attribute]
     with second:
         metric = state.choose(
-            "Metric", "metric", [str(name) for name in measured["metric"].unique()], show=lambda name: metric_words(name)
+            "Metric", "metric", [str(name) for name in measured["metric"].unique()], show=metric_words
         )
     about = measured.loc[measured["metric"] == metric, "class"]
     classes = [str(name) if known(name) else _NO_CLASS for name in about.drop_duplicates()]
     with third:
-        name = state.choose("Class", "class", classes, show=lambda name: "not about one class" if name == _NO_CLASS else name)
+        name = state.choose("Class", "class", classes, show=_class_words)
     return attribute, metric, None if name == _NO_CLASS else name
+
+
+def _class_words(name: str) -> str:
+    return "not about one class" if name == _NO_CLASS else name
 
 
 def _one_metric(run: Run, groups: pd.DataFrame, choice: tuple[str, str, str], name: str | None) -> None:
@@ -77,10 +81,14 @@ def _one_metric(run: Run, groups: pd.DataFrame, choice: tuple[str, str, str], na
     if len(rows) > _MOST_ROWS:
         st.caption(f"The first {_MOST_ROWS} of {len(rows)} groups are drawn; the table holds all.")
     _undefined(rows)
+    table = _in_words(pd.concat([rows, overall.assign(group=EVERYBODY)]))
     columns = ["group", "n", "clusters", "value", "low", "high", "method", "status"]
-    table = pd.concat([rows, overall.assign(group=EVERYBODY)])[columns]
-    table = table.assign(method=table["method"].map(plain, na_action="ignore"), status=table["status"].map(status_words))
-    parts.data_table(run, table, _file("metric", attribute, metric, name), model=model)
+    parts.data_table(run, table[columns], _file("metric", attribute, metric, name), model=model)
+
+
+def _in_words(table: pd.DataFrame) -> pd.DataFrame:
+    method = table["method"].map(plain, na_action="ignore")
+    return table.assign(method=method, status=table["status"].map(status_words))
 
 
 def _undefined(rows: pd.DataFrame) -> None:
@@ -92,11 +100,16 @@ def _undefined(rows: pd.DataFrame) -> None:
 
 
 def _worst(run: Run, model: str, attribute: str, metric: str, name: str | None) -> str | None:
-    gaps = data.table(run, "gaps", filters=(("model", "=", model), ("attribute", "=", attribute), ("metric", "=", metric)))
+    gaps = _gap_rows(run, model, attribute)
+    gaps = gaps[gaps["metric"] == metric]
     if gaps.empty:
         return None
     found = gaps.loc[same_class(gaps, name), "group"]
     return str(found.iloc[0]) if len(found) and known(found.iloc[0]) else None
+
+
+def _gap_rows(run: Run, model: str, attribute: str) -> pd.DataFrame:
+    return data.table(run, "gaps", filters=(("model", "=", model), ("attribute", "=", attribute)))
 
 
 def _all_metrics(run: Run, groups: pd.DataFrame, model: str, attribute: str) -> None:
@@ -107,30 +120,29 @@ def _all_metrics(run: Run, groups: pd.DataFrame, model: str, attribute: str) -> 
         {
             "group": rows["group"].where(rows["attribute"] == attribute, EVERYBODY),
             "metric": [metric_words(m, c) for m, c in zip(rows["metric"], rows["class"], strict=True)],
-            "cell": [rate_with_interval(row) for row in rows.to_dict("records")],
+            "cell": [rate_with_interval(row) for row in data.records(rows)],
         }
     )
     order = list(dict.fromkeys(cells["metric"]))
     wide = cells.pivot_table(index="group", columns="metric", values="cell", aggfunc="first", sort=False)[order]
     st.caption("Value, 95 % interval and n; where there is no value, the reason.")
-    config = {name: st.column_config.TextColumn(name, width=220) for name in order}
-    parts.data_table(run, wide.reset_index().rename_axis(columns=None), _file("metrics", attribute), model=model, config=config)
+    config = {"group": st.column_config.TextColumn("Group", width=120, pinned=True)}
+    config |= {name: st.column_config.TextColumn(name, width=220) for name in order}
+    flat = wide.reset_index().rename_axis(columns=None)
+    parts.data_table(run, flat, _file("metrics", attribute), model=model, config=config)
 
 
 def _gaps(run: Run, model: str, attribute: str) -> None:
     st.header(escape(f"Gaps between groups of {plain(attribute)}"))
-    gaps = data.table(run, "gaps", filters=(("model", "=", model), ("attribute", "=", attribute)))
+    gaps = _gap_rows(run, model, attribute)
     if gaps.empty:
         st.info("No gap was computed here: it takes two groups with a value.")
         return
-    table = gaps.assign(
-        metric=[metric_words(m, c) for m, c in zip(gaps["metric"], gaps["class"], strict=True)],
-        method=gaps["method"].map(plain, na_action="ignore"),
-        status=gaps["status"].map(status_words),
-    ).drop(columns=["model", "attribute", "class"])
+    words = [metric_words(m, c) for m, c in zip(gaps["metric"], gaps["class"], strict=True)]
+    table = _in_words(gaps).assign(metric=words).drop(columns=["model", "attribute", "class"])
     table = table.rename(columns={"group": "worst group", "reference": "best group", "value": "gap"})
     st.caption(
-        "Gap: best group minus worst, the size of the range. p tests that no groups differ; it is not yet adjusted for "
+        "Gap: best group minus worst, the size of the range. p tests that no groups differ; it is not adjusted for "
         "the number of tests. A large p does not show that groups are treated alike."
     )
     parts.data_table(run, table, _file("gaps", attribute), model=model)

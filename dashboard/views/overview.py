@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -9,14 +10,27 @@ import streamlit as st
 
 from audit.run import Run
 from dashboard import data, parts, plots, state
-from dashboard.text import escape
+from dashboard.text import escape, method_words
 from reports.format import clean, count, known, metric_words, plain
 from reports.palette import VERDICT_ORDER, verdict_style
 
 __all__ = ["page"]
 
-_COLUMNS = ("finding_id", "rule", "model", "attribute", "group", "reference", "metric", "class", "value", "low", "high")
-_MORE = ("p", "p_adjusted", "threshold", "n_to_settle", "verdict", "tier", "preregistered", "text")
+_COLUMNS = ("finding_id", "rule", "model", "attribute", "group", "reference", "metric", "class", "value")
+_MORE = (
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+    "threshold",
+    "n_to_settle",
+    "verdict",
+    "tier",
+    "preregistered",
+    "text",
+    "claims",
+)
+_REGION_SHARE = "region_share"
 _MOST = 40
 _FOLDED = ("waived", "pass")
 
@@ -32,7 +46,7 @@ def page(run: Run) -> None:
     st.header("Data")
     _data(run)
     st.header("Problems")
-    _problems(run)
+    parts.problems_table(run)
 
 
 def _about(run: Run) -> str:
@@ -40,9 +54,11 @@ def _about(run: Run) -> str:
     models = run.record.get("models", [])
     names = ", ".join(f"{model.get('name')} ({model.get('framework', 'framework not recorded')})" for model in models)
     usable = about.get("counts", {}).get("ok")
+    data_words = f"{count(usable)} of {count(about.get('planned'))} images usable. "
+    if not known(usable):
+        data_words = f"No image is counted yet; {count(about.get('planned'))} are planned. "
     return clean(
-        f"{count(usable)} of {count(about.get('planned'))} images usable. "
-        f"Models: {names or 'none recorded'}. "
+        data_words + f"Models: {names or 'none recorded'}. "
         f"Classes: {', '.join(map(str, about.get('classes', []))) or 'none recorded'}."
         + (f" Positive class: {about['positive']}." if known(about.get("positive")) else "")
     )
@@ -58,14 +74,14 @@ def _verdicts(run: Run, findings: pd.DataFrame) -> None:
             if verdict in found.index or verdict in ("fail", "pass"):
                 style = verdict_style(verdict)
                 number = int(found.get(verdict, 0))
-                st.metric(f"{style.symbol} {escape(style.word)}", number, border=True, width=132, help=style.meaning)
+                st.metric(f"{style.symbol} {escape(style.word)}", number, border=True, width=168, help=style.meaning)
     policy = run.record.get("policy") or {}
     named = f"policy {policy['name']}" if known(policy.get("name")) else "the built-in rules; no policy was named"
     before = bool(findings["preregistered"].fillna(False).all())
-    st.caption(
-        escape(f"Judged by {named}. Verdicts are {'preregistered' if before else 'post hoc'}: the rules were ")
-        + ("fixed before results existed." if before else "not fixed by this run before results existed.")
-    )
+    when = "preregistered: the rules were fixed before results existed."
+    if not before:
+        when = "post hoc: this run did not fix the rules before results existed."
+    st.caption(escape(f"Judged by {named}. Verdicts are {when}"))
 
 
 def _findings(run: Run, findings: pd.DataFrame) -> None:
@@ -75,36 +91,54 @@ def _findings(run: Run, findings: pd.DataFrame) -> None:
     ranked = findings.assign(rank=findings["verdict"].map(order).fillna(1)).sort_values("rank", kind="stable")
     folded = ranked["verdict"].isin(_FOLDED)
     open_rows = ranked[~folded]
-    for row in open_rows.head(_MOST).to_dict("records"):
+    for row in data.records(open_rows.head(_MOST)):
         _finding(run, row)
     if len(open_rows) > _MOST:
         st.caption(f"The first {_MOST} of {len(open_rows)} are shown; the table holds all.")
     if folded.any():
         with st.expander(f"Passed or waived: {int(folded.sum())}"):
-            for row in ranked[folded].head(_MOST).to_dict("records"):
+            for row in data.records(ranked[folded].head(_MOST)):
                 _finding(run, row)
     with st.expander("All findings as a table"):
-        parts.data_table(run, ranked.drop(columns="rank"), "findings")
+        claims = [", ".join(map(str, item)) if isinstance(item, Iterable) else None for item in ranked["claims"]]
+        parts.data_table(run, ranked.assign(claims=claims).drop(columns="rank"), "findings")
 
 
 def _finding(run: Run, row: dict[str, Any]) -> None:
     with st.container(border=True, gap="xsmall", key=f"finding_{row['finding_id']}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             parts.badge(row["verdict"])
-            st.caption(escape(f"{row['finding_id']}, {plain(row['tier'] or '')}, rule {row['rule']}"), width="content")
+            rule = (
+                ", ".join(str(row[key]) for key in ("finding_id", "tier") if known(row[key]))
+                + f", rule {row['rule']}"
+            )
+            st.caption(escape(rule), width="content")
             _link(run, row)
         st.text(clean(row["text"]))
 
 
 def _link(run: Run, row: dict[str, Any]) -> None:
-    """To the cell of the Fairness page that a finding is about, where it is about one."""
+    """To the cell or the region that a finding is about, where it is about one."""
     if not known(row["attribute"]) or not known(row["metric"]):
         return
-    where = {"run": run.path.name, "model": row["model"], "attribute": row["attribute"], "metric": row["metric"]}
-    if known(row["class"]):
-        where["class"] = row["class"]
-    label = f"{metric_words(row['metric'], row['class'])} by {row['attribute']}, {row['model']}"
-    st.page_link("views/fairness.py", label=escape(label), icon=":material/arrow_forward:", query_params=where)
+    where = {"run": run.path.name, "model": row["model"]}
+    if row["metric"] == _REGION_SHARE:
+        method = _method(row)
+        where |= {"region": row["group"], "method": method, "regions-by": "overall"}
+        page, label = "views/explanations.py", f"share of {method_words(method)} in {row['group']}, {row['model']}"
+    else:
+        where |= {"attribute": row["attribute"], "metric": row["metric"]}
+        where |= {"class": row["class"]} if known(row["class"]) else {}
+        page = "views/fairness.py"
+        label = f"{metric_words(row['metric'], row['class'])} by {row['attribute']}, {row['model']}"
+    st.page_link(page, label=escape(label), icon=":material/arrow_forward:", query_params=where)
+
+
+def _method(row: dict[str, Any]) -> str:
+    """Explanation method of a finding about a region, as its claim names it; empty where it names none."""
+    start = f"region_groups:{row['model']}:"
+    claims = [str(claim) for claim in row["claims"]] if isinstance(row["claims"], Iterable) else []
+    return next((claim.removeprefix(start).split(":")[0] for claim in claims if claim.startswith(start)), "")
 
 
 def _data(run: Run) -> None:
@@ -121,9 +155,8 @@ def _data(run: Run) -> None:
     with left:
         total = frame.groupby("group")["images"].sum()
         words = "; ".join(f"{group}: {number}" for group, number in total.items())
-        parts.chart(
-            plots.label_bars(frame, parts.mode()), key="label_bars", description=f"Images by {chosen} and label. {words}."
-        )
+        description = f"Images by {chosen} and label. {words}."
+        parts.chart(plots.label_bars(frame, parts.mode()), key="label_bars", description=description)
     with right:
         wide = frame.pivot_table(index="group", columns="label", values="images", fill_value=0, aggfunc="sum")
         wide["total"] = wide.sum(axis=1)
@@ -136,16 +169,6 @@ def _provenance(run: Run, attribute: str) -> str:
         if isinstance(item, dict) and item.get("name") == attribute:
             return f"How the labels of {attribute} were obtained: {item.get('provenance') or 'not stated'}."
     return f"How the labels of {attribute} were obtained: not stated."
-
-
-def _problems(run: Run) -> None:
-    frame = data.table(run, "problems")
-    if frame.empty:
-        written = run.has("problems")
-        st.info("No image, group or check failed." if written else "No table of problems was written yet.")
-        return
-    st.text(f"{len(frame)} images, groups or checks did not make it. None of them is part of a number on these pages.")
-    parts.data_table(run, frame, "problems")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ import streamlit as st
 from audit.run import Run
 from dashboard import data, parts
 from dashboard.files import check_plan, report_bytes, run_files, written_tables
-from dashboard.text import csv_name, escape
+from dashboard.text import csv_name, escape, method_words
 from reports.format import clean, count, known, number, plain, scientific, status_words
 
 __all__ = ["page"]
@@ -39,7 +40,7 @@ def page(run: Run) -> None:
     _models(run)
     _cross_checks(run)
     st.header("Problems")
-    parts.data_table(run, data.table(run, "problems"), "problems", empty="No image, group or check failed, or none was listed yet.")
+    parts.problems_table(run)
     _files(run)
     _downloads(run)
 
@@ -86,11 +87,13 @@ def _models(run: Run) -> None:
         return
     keys = [key for key in _MODEL_KEYS if any(known(model.get(key)) for model in models)]
     rows = {plain(key).capitalize(): [_shown(model.get(key)) for model in models] for key in keys}
-    for key in dict.fromkeys(key for model in models for key in model.get("preprocessing") or {}):
-        rows[f"Preprocessing: {plain(key)}"] = [_shown((model.get("preprocessing") or {}).get(key)) for model in models]
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=_unique([str(model.get("name")) for model in models]))
+    steps = [model.get("preprocessing") or {} for model in models]
+    for key in dict.fromkeys(key for step in steps for key in step):
+        rows[f"Preprocessing: {plain(key)}"] = [_shown(step.get(key)) for step in steps]
+    names = _unique([str(model.get("name")) for model in models])
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=names)
     frame = frame.rename_axis("property").reset_index()
-    config = {name: st.column_config.TextColumn(name, width="large") for name in frame.columns[1:]}
+    config = {name: st.column_config.TextColumn(name, width=500) for name in frame.columns[1:]}
     parts.data_table(run, frame, "models", config=config)
 
 
@@ -107,17 +110,21 @@ def _cross_checks(run: Run) -> None:
         rows.append(
             {
                 "model": model,
-                "method": plain(str(method)),
+                "method": method_words(str(method)),
                 "compared with": provider,
                 "images": len(done),
                 "largest difference": scientific(done["max_difference"].max()) if len(done) else None,
-                "lowest rank correlation": f"{done['spearman'].min():.6f}" if done["spearman"].notna().any() else None,
+                "lowest rank correlation": done["spearman"].min(),
                 "status": "; ".join(status_words(status) for status in part["status"].unique()),
                 "note": "; ".join(notes) or None,
             }
         )
-    st.caption("Largest difference is relative to the map’s own largest absolute value. The download has every image.")
-    config = {"note": st.column_config.TextColumn(width=420), "status": st.column_config.TextColumn(width=130)}
+    st.caption("Largest difference: relative to the map’s own largest absolute value. The download has every image.")
+    config = {
+        "lowest rank correlation": st.column_config.NumberColumn(format="%.6f"),
+        "status": st.column_config.TextColumn(width=130),
+        "note": st.column_config.TextColumn(width=420),
+    }
     st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder="–", height="content", column_config=config)
     parts.download_csv(run, lambda: checks, "crosschecks-by-image")
 
@@ -129,7 +136,11 @@ def _files(run: Run) -> None:
         st.caption("The run is too large to hash on a page; `faircam verify` does it.")
     total = int(files["bytes"].sum())
     st.caption(f"{len(files)} files, {count(total / 1024)} KiB. SHA-256 computed now, from what is on the disk.")
-    config = {"bytes": st.column_config.NumberColumn("Bytes", format="localized"), "file": st.column_config.TextColumn("File", width="medium")}
+    config = {
+        "file": st.column_config.TextColumn("File", width="medium"),
+        "bytes": st.column_config.NumberColumn("Bytes", format="localized"),
+        "sha256": st.column_config.TextColumn("SHA-256", width=500),
+    }
     parts.data_table(run, files, "files", config=config)
 
 
@@ -140,7 +151,7 @@ def _downloads(run: Run) -> None:
         for name in names:
             st.download_button(
                 f"{plain(name)}.csv",
-                lambda name=name: parts.csv_bytes(run.table(name)),
+                partial(_table_bytes, run, name),
                 csv_name(run, "all-models", name),
                 "text/csv",
                 key=f"table_{name}",
@@ -160,6 +171,10 @@ def _downloads(run: Run) -> None:
         icon=":material/description:",
         help="The one in the run folder." if made else "Made when pressed; the run folder is not changed.",
     )
+
+
+def _table_bytes(run: Run, name: str) -> bytes:
+    return parts.csv_bytes(run.table(name))
 
 
 def _shown(value: Any) -> str | None:

@@ -38,7 +38,8 @@ def explanations(facts: Facts) -> Section:
         text = (
             f"For display, {NORMALISATION}; brightness can therefore not be compared between pictures. Grad-CAM is "
             "laid over the image in grey, enlarged bilinearly with half-pixel centres. Images are chosen by group "
-            "and outcome, those that a model got wrong first; they illustrate and prove nothing."
+            "and outcome, those that a model got wrong first; they illustrate and prove nothing. "
+            "They come from the audited data: whoever receives this report receives these images."
         )
         blocks.append(Section("gallery", "Maps by group and outcome", (Paragraph(text, "note"), Legend(), *shown)))
     return Section("explanations", "What the models look at", tuple(blocks))
@@ -52,8 +53,8 @@ def _sample(table: pd.DataFrame) -> str:
     text += f"Explained score: the {kinds or 'score'} of the {targets or 'target'} class. "
     layers = table[table["layer"].notna()][["model", "layer"]].drop_duplicates()
     if len(layers):
-        named = "; ".join(f"{clean(row['model'])}: {clean(row['layer'])}" for row in records(layers))
-        text += f"Grad-CAM layer — {named}."
+        named = "; ".join(f"{clean(row['layer'])} in {clean(row['model'])}" for row in records(layers))
+        text += f"Grad-CAM layer: {named}."
     return text
 
 

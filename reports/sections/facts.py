@@ -167,7 +167,7 @@ def value_cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     bounds = Cell(interval(row["low"], row["high"])) if has_bounds else muted(reason if has_value else NOTHING)
     if has_value and not has_bounds and row.get("status") == "ok":
         bounds = muted("no interval")
-    method = row.get("method", row.get("method_interval"))
+    method = row["method_interval"] if "method_interval" in row else row.get("method")
     return (
         Cell(count(row.get("n"))),
         Cell(count(row.get("clusters"))),

@@ -14,7 +14,7 @@ from reports.figures import MapTile
 from reports.format import clean, known, plain, rate, status_words
 from reports.maps import map_uri, picture_uri
 from reports.nodes import Gallery, GalleryCard, GalleryModel
-from reports.sections.facts import Facts, records
+from reports.sections.facts import MISSING, Facts, records
 
 __all__ = ["MOST_BYTES", "MOST_IMAGES", "choose", "galleries"]
 
@@ -56,7 +56,7 @@ def galleries(facts: Facts) -> list[Gallery]:
         if used > MOST_BYTES:
             break
         cards.setdefault(group, []).append(card)
-    return [Gallery(group, tuple(found)) for group, found in cards.items()]
+    return [Gallery(clean(group), tuple(found)) for group, found in cards.items()]
 
 
 def choose(
@@ -84,7 +84,7 @@ def choose(
     while len(found) < most and any(depth < len(queue) for queue in queues):
         found += [(name, queue[depth]) for name, queue in zip(named, queues, strict=True) if depth < len(queue)]
         depth += 1
-    return sorted(found[:most], key=lambda pair: pair[0])
+    return sorted(found[:most], key=lambda pair: (pair[0].endswith(MISSING), pair[0]))
 
 
 def _source(facts: Facts, explained: pd.DataFrame, predictions: pd.DataFrame, images: list[str]) -> _Source:

@@ -101,9 +101,7 @@ def _problems(facts: Facts) -> Section:
     problems = facts.run.table("problems")
     title = "What did not make it"
     if problems.empty:
-        return Section(
-            "problems", title, (Paragraph("Every image, map and check that was planned was carried out."),)
-        )
+        return Section("problems", title, (Paragraph("The run lists no problem with any image, map or check."),))
     rows: list[tuple[Cell, ...]] = [
         (
             Cell(plain(str(row["stage"]))),

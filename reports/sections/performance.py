@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ __all__ = ["performance"]
 _MOST_DRAWN = 30
 _CLASS_METRICS = ("true_positive_rate", "false_positive_rate", "precision", "f1", "selection_rate")
 _HOW_TO_READ = (
-    "Point: observed value. Bar: its 95 % interval, each for itself. Square and dashed line: everybody. Diamond: the "
+    "Point: observed value, hollow where it has no interval. Bar: its 95 % interval, each for itself. Square and dashed line: everybody. Diamond: the "
     "least favourable observed value, which some group always has; the gaps and findings say whether it is more "
     "than chance. Groups are listed from the least favourable value on."
 )
@@ -57,7 +58,7 @@ def performance(facts: Facts) -> Section:
     for position, name in enumerate(facts.names):
         blocks.append(_attribute(facts, name, f"performance-{position}", f"By {clean(name)}"))
     for position, name in enumerate(facts.crossings):
-        title = f"Intersection: {clean(name).replace(' x ', ' × ')}"
+        title = f"Intersection: {_crossed(facts, name)}"
         blocks.append(_attribute(facts, name, f"crossing-{position}", title, folded=True))
     blocks.append(_gaps(facts))
     return Section("performance", "Performance by group", tuple(blocks))
@@ -102,33 +103,39 @@ def _headed(metric: str) -> str:
 def _in_one(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return muted("not measured")
-    return Cell(rate_with_interval(row), "plain" if known(row["value"]) else "muted")
+    text = re.sub(r"(\[[^]]*,) ", "\\1\u00a0", rate_with_interval(row))  # an interval stays on one line
+    return Cell(text, "plain" if known(row["value"]) else "muted")
 
 
 def _attribute(facts: Facts, name: str, identifier: str, title: str, *, folded: bool = False) -> Section:
     blocks: list[Block] = []
+    shown = _crossed(facts, name)
     for metric, class_name in facts.headline:
         part = pick(facts.groups, attribute=name, metric=metric, class_=class_name)
         if part.empty:
             continue
         order = group_order(part, metric)
         words = metric_words(metric, class_name)
-        figures = [_forest(facts, part, order, model, metric, class_name) for model in facts.run.models]
+        figures = [_forest(facts, part, model, metric, class_name) for model in facts.run.models]
         blocks.append(FigureRow(tuple(FigureBlock(figure, f"{figure.title}") for figure in figures if figure.rows)))
         if len(order) > _MOST_DRAWN:
             text = f"The {_MOST_DRAWN} groups with the least favourable values are drawn; the table has {len(order)}."
             blocks.append(Paragraph(text, "note"))
-        blocks.append(_table(part, order, f"{_headed(words)}, by {clean(name)}", clean(name), folded=folded))
+        blocks.append(_table(part, order, f"{_headed(words)}, by {shown}", clean(name), folded=folded))
     blocks.append(_further(facts, name))
     return Section(identifier, title, tuple(blocks))
 
 
-def _forest(
-    facts: Facts, part: pd.DataFrame, order: list[str], model: str, metric: str, class_name: str | None
-) -> ForestFigure:
-    rows = {str(row["group"]): row for row in records(part[part["model"] == model])}
-    shown = [group for group in order if group in rows]
-    valued = [group for group in group_order(part[part["model"] == model], metric) if known(rows[group]["value"])]
+def _crossed(facts: Facts, name: str) -> str:
+    """An attribute's name; that of an intersection with a sign between its parts."""
+    return clean(name).replace(" x ", " × ") if name in facts.crossings else clean(name)
+
+
+def _forest(facts: Facts, part: pd.DataFrame, model: str, metric: str, class_name: str | None) -> ForestFigure:
+    own = part[part["model"] == model]
+    rows = {str(row["group"]): row for row in records(own)}
+    shown = group_order(own, metric)
+    valued = [group for group in shown if known(rows[group]["value"])]
     directed = metric in METRICS and METRICS[metric].direction is not None
     worst = valued[0] if len(valued) > 1 and directed else None
     whole = records(pick(facts.groups, model=model, attribute="overall", metric=metric, class_=class_name))
@@ -185,7 +192,7 @@ def _further(facts: Facts, name: str) -> Table:
             rows.append((Cell(clean(group)), Cell(clean(model)), *(_in_one(cells.get(key)) for key in keys)))
     heads = [Column(_headed(metric_words(metric, class_name)), numeric=True) for metric, class_name in keys]
     columns = [Column(clean(name)), Column("Model"), *heads]
-    return capped(f"Further metrics, by {clean(name)}", columns, rows, source="groups", folded=True)
+    return capped(f"Further metrics, by {_crossed(facts, name)}", columns, rows, source="groups", folded=True)
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[str, str | None]]:

@@ -27,11 +27,12 @@ def verdicts(facts: Facts) -> Section:
     counts = findings["verdict"].value_counts()
     shown = [*VERDICT_ORDER, *(name for name in counts.index if name not in VERDICT_ORDER)]
     totals = VerdictCounts(tuple(VerdictCount(str(name), int(counts.get(name, 0))) for name in shown))
+    mixed = len(findings["preregistered"].unique()) > 1
     blocks: list[Block] = [
         Paragraph(_lead(counts, len(findings), facts.run.models), "lead"),
         totals,
-        Findings(tuple(_finding(row) for row in records(_ordered(findings)))),
         _basis(facts, findings),
+        Findings(tuple(_finding(row, mixed=mixed) for row in records(_ordered(findings)))),
     ]
     return Section("verdicts", "Verdicts", tuple(blocks))
 
@@ -56,7 +57,7 @@ def _ordered(findings: pd.DataFrame) -> pd.DataFrame:
     return findings.loc[keys.sort_values(["verdict", "tier"], kind="stable").index]
 
 
-def _finding(row: Mapping[str, Any]) -> Finding:
+def _finding(row: Mapping[str, Any], *, mixed: bool) -> Finding:
     details = [f"rule {clean(row['rule'])}"]
     if known(row.get("tier")):
         details.append(clean(row["tier"]))
@@ -67,8 +68,8 @@ def _finding(row: Mapping[str, Any]) -> Finding:
     elif known(row.get("p")):
         details.append(f"p {_p(row['p'])}")
     if known(row.get("n_to_settle")) and math.isfinite(float(row["n_to_settle"])):
-        details.append(f"about {count(row['n_to_settle'])} would settle it")
-    if known(row.get("preregistered")):
+        details.append(f"n to settle {count(row['n_to_settle'])}")
+    if mixed and known(row.get("preregistered")):
         details.append("preregistered" if row["preregistered"] else "not preregistered")
     return Finding(clean(row["finding_id"]), str(row["verdict"]), clean(row["text"]), tuple(details))
 

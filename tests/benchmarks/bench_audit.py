@@ -52,7 +52,10 @@ def main() -> None:
             for key, seconds in whole.items():
                 out = folder / f"run-{key}-{round_}"
                 seconds.append(timed(lambda key=key, out=out: audit_all(checked[key], model, out)))
-            print(f"round {round_ + 1}: bare loop {bare[-1]:.1f} s, " + ", ".join(f"{k} {v[-1]:.1f} s" for k, v in whole.items()))
+            print(
+                f"round {round_ + 1}: bare loop {bare[-1]:.1f} s, "
+                + ", ".join(f"{k} {v[-1]:.1f} s" for k, v in whole.items())
+            )
         print(f"{options.images} images, {options.repeats} rounds, {options.threads} threads; medians of ratios:")
         for key, seconds in whole.items():
             ratio = statistics.median(one / two for one, two in zip(seconds, bare, strict=True))
@@ -110,7 +113,10 @@ def bare_loop(checked: Preflight, model: torch.nn.Module) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for start in range(0, len(paths), BATCH):
-        arrays = [decode(checked.dataset.root, path, entry.preprocessing, 10**8).array for path in paths[start : start + BATCH]]
+        arrays = [
+            decode(checked.dataset.root, path, entry.preprocessing, 10**8).array
+            for path in paths[start : start + BATCH]
+        ]
         images = torch.from_numpy(np.stack([array for array in arrays if array is not None])).permute(0, 3, 1, 2)
         images.requires_grad_(True)
         scores = model(images)

@@ -52,7 +52,7 @@ def _in_process(framework: str, options: argparse.Namespace) -> dict[str, list[f
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{framework}: {done.stderr[-2000:]}")
     found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
@@ -191,7 +191,7 @@ def bench_keras(options: argparse.Namespace) -> dict[str, list[float]]:
 def _same(ours: list[np.ndarray | None], theirs: list[np.ndarray]) -> None:
     """A rival that computes something else is no rival."""
     for mine, other in zip(ours, theirs, strict=True):
-        assert mine is not None  # noqa: S101
+        assert mine is not None
         agreement = np.corrcoef(mine.ravel(), other.ravel())[0, 1]
         if agreement < 0.999:  # in float32 single pixels may differ, where a ReLU or a maximum ties
             raise SystemExit(f"maps correlate at {agreement:.4f} only")

@@ -73,8 +73,8 @@ def test_confusion_is_that_of_scikit_learn(cluster_size: int) -> None:
         assert (cells.confusion()[place] == expected).all()
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 1000), st.integers(1, 4), st.booleans())
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 1000), st.integers(1, 4), st.booleans())
 def test_any_split_into_shards_merges_to_the_same_counts(
     n: int, seed: int, shards: int, clustered: bool
 ) -> None:
@@ -92,8 +92,8 @@ def test_any_split_into_shards_merges_to_the_same_counts(
     assert merged.groups == whole.groups
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 1000))
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 1000))
 def test_order_and_ids_of_images_change_nothing(n: int, seed: int) -> None:
     images, predictions = random_tables(n, seed, cluster_size=2)
     rng = np.random.default_rng(seed)

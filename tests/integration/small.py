@@ -91,7 +91,7 @@ def change(content: dict[str, Any], key: str, value: Any) -> None:
     if value is None:
         del place[last]
     else:
-        place[last] = value
+        place[int(last) if last.isdigit() else last] = value
 
 
 def faircam(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

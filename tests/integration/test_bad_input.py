@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from tests.integration.small import faircam, write_audit
 
 from audit.run import open_run
@@ -77,6 +78,29 @@ def test_escaping_path(tmp_path: Path) -> None:
     config = write_audit(tmp_path / "audit")
     edit(tmp_path / "audit", lambda table: table.assign(image=table["image"].where(table.index != 3, "../secret.png")))
     refused(tmp_path, config, ("row 5", "'../secret.png'", "leaves the folder"))
+
+
+RULE = {"metric": "accuracy", "attribute": "light", "compare": "range", "tolerance": 0.1, "tier": "required"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"metric": "acuracy"}, ("'acuracy'", "Did you mean 'accuracy'?")),
+        ({"attribute": "lihgt"}, ("'lihgt'", "Did you mean 'light'?")),
+        ({"compare": "reference", "reference": "brihgt"}, ("'brihgt'", "Did you mean 'bright'?")),
+        ({"metric": "true_positive_rate", "class": "rde"}, ("'rde'", "Did you mean 'red'?")),
+        ({"tolerance": 1.5}, ("tolerance", "1.5")),
+        ({"toleranse": 0.1}, ("'toleranse'", "Did you mean 'tolerance'?")),
+    ],
+)
+def test_policy_errors_come_before_anything_is_computed(
+    change: dict[str, Any], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    config = write_audit(tmp_path / "audit", policy="policy.yaml")
+    content = {"name": "test", "rules": [{**RULE, **change}]}
+    (tmp_path / "audit" / "policy.yaml").write_text(yaml.safe_dump(content))
+    refused(tmp_path, config, words)
 
 
 def test_damaged_weights(tmp_path: Path) -> None:

@@ -1,0 +1,221 @@
+"""Conformance suites for plug-ins: what an adapter must do, checked on values.
+
+Call `check_adapter` from a test of your own; it needs no test framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from audit.errors import FaircamError, InputError, ModelError
+from audit.models.adapter import GradientPass, ModelAdapter, predicted, probabilities
+
+__all__ = ["AdapterFault", "check_adapter"]
+
+_IMAGES = 5
+
+
+class AdapterFault(AssertionError):
+    """An adapter does not keep what the seam promises."""
+
+
+def check_adapter(adapter: ModelAdapter, images: np.ndarray | None = None) -> list[str]:
+    """Hold an adapter against everything that the seam promises.
+
+    Parameters
+    ----------
+    adapter : ModelAdapter
+        With a model loaded.
+    images : ndarray, optional
+        ``(N, H, W, C)`` in the model's range, N at least 2; noise in [-1, 1] by default. Flat regions
+        tie in pooling, where gradients are not unique: give images with noise.
+
+    Returns
+    -------
+    list of str
+        Names of the checks that were made; those that need gradients are left out for a black box.
+
+    Raises
+    ------
+    AdapterFault
+        A check failed; the message says which and by how much.
+    """
+    if images is None:
+        noise = np.random.default_rng(7).uniform(-1, 1, (_IMAGES, *adapter.spec.input_shape))
+        images = noise.astype(adapter.spec.dtype)
+    checks = [_scores, _heads, _refuses_bad_images]
+    if "gradients" in adapter.spec.capabilities:
+        checks += [_explains, _predicts, _slopes, _batches, _refuses_bad_targets]
+    else:
+        checks.append(_refuses_gradients)
+    if "layers" in adapter.spec.capabilities:
+        checks += [_names_layers, _cams, _refuses_unknown_layers]
+    for check in checks:
+        check(adapter, images.copy())
+    return [check.__name__.removeprefix("_") for check in checks]
+
+
+def _scores(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """Scores have a row an image, repeat bit for bit, leave the images alone, exist for no images."""
+    spec, before = adapter.spec, images.copy()
+    scores = adapter.scores(images)
+    _expect(scores.shape == (len(images), spec.outputs), f"scores have shape {scores.shape}")
+    _expect(str(scores.dtype) == spec.dtype, f"scores are {scores.dtype}, declared {spec.dtype}")
+    _expect(bool((scores == adapter.scores(images)).all()), "scores differ between two calls")
+    _expect(bool((images == before).all()), "the images given were overwritten")
+    _close("scores of one image and of a batch", adapter, adapter.scores(images[:1]), scores[:1])
+    _expect(adapter.scores(images[:0]).shape == (0, spec.outputs), "no images must give no scores")
+
+
+def _heads(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """Probabilities lie in [0, 1], and sum to 1 where they must."""
+    spec = adapter.spec
+    values = probabilities(spec, adapter.scores(images))
+    _expect(values.shape == (len(images), len(spec.classes)), f"probabilities have shape {values.shape}")
+    _expect(bool(((values >= 0) & (values <= 1)).all()), "probabilities leave [0, 1]: is `score` right?")
+    if spec.head == "softmax" or spec.outputs == 1:
+        _expect(bool(np.allclose(values.sum(axis=1), 1, atol=1e-4)), "probabilities do not sum to 1")
+
+
+def _explains(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """The explained score is the target's, and all of a pass has the declared type and shape."""
+    spec = adapter.spec
+    for target in range(len(spec.classes)):
+        done = adapter.gradient_pass(images, np.full(len(images), target))
+        _close("scores of a pass and alone", adapter, done.scores, adapter.scores(images))
+        _close("the explained score", adapter, done.explained, _explained(adapter, done.scores, target))
+        _expect(done.input_gradient.shape == images.shape, f"gradient has shape {done.input_gradient.shape}")
+        _expect(str(done.input_gradient.dtype) == spec.dtype, f"gradient is {done.input_gradient.dtype}")
+    empty = adapter.gradient_pass(images[:0], "predicted")
+    _expect(empty.input_gradient.shape == images[:0].shape, "no images must give no gradients")
+
+
+def _predicts(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """The target `predicted` equals the predicted classes given as targets."""
+    resolved = adapter.gradient_pass(images, "predicted")
+    given = adapter.gradient_pass(images, predicted(adapter.spec, adapter.scores(images)))
+    _expect(bool((resolved.targets == given.targets).all()), "'predicted' is not the predicted class")
+    _expect(resolved.targets.dtype == np.int64, f"targets are {resolved.targets.dtype}")
+    _close("gradients for 'predicted'", adapter, resolved.input_gradient, given.input_gradient)
+
+
+def _slopes(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """The gradient is the slope of the explained score, by central differences along it."""
+    targets = np.arange(len(images)) % len(adapter.spec.classes)
+    gradient = adapter.gradient_pass(images, targets).input_gradient.astype(np.float64)
+    length = np.sqrt((gradient**2).sum(axis=(1, 2, 3), keepdims=True))
+    _expect(bool((length > 0).all()), "the gradient is zero everywhere")
+    step, tolerance = (1e-5, 1e-3) if adapter.spec.dtype == "float64" else (1e-2, 5e-2)
+    ahead, behind = (
+        adapter.gradient_pass((images + sign * step * gradient / length).astype(images.dtype), targets)
+        for sign in (1, -1)
+    )
+    slope = (ahead.explained.astype(np.float64) - behind.explained) / (2 * step)
+    worst = float(np.abs(slope / length.ravel() - 1).max())
+    _expect(worst <= tolerance, f"gradient and finite difference differ by {worst:.1e} of the slope")
+
+
+def _batches(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """An image's gradient and map do not depend on its batch mates or its place among them."""
+    layers = _cam_layers(adapter)
+    whole = adapter.gradient_pass(images, "predicted", layers)
+    turned = adapter.gradient_pass(images[::-1], "predicted", layers)
+    for index in range(len(images)):
+        alone = adapter.gradient_pass(images[index : index + 1], "predicted", layers)
+        for other, place in ((whole, index), (turned, len(images) - 1 - index)):
+            _same_row(adapter, alone, other, place)
+
+
+def _names_layers(adapter: ModelAdapter, images: np.ndarray) -> None:  # noqa: ARG001
+    """Layer names are unique, and the declared layer is one of them."""
+    names = [layer.name for layer in adapter.layers()]
+    _expect(len(set(names)) == len(names), "layer names repeat")
+    layer = adapter.spec.layer
+    _expect(layer is None or layer in names, f"the declared layer '{layer}' is none of {names}")
+
+
+def _cams(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """Grad-CAM has its layer's size, and is the same whichever other layers are asked for."""
+    spatial = [layer for layer in adapter.layers() if len(layer.shape) == 3][-2:]
+    names = [layer.name for layer in spatial]
+    together = _pass_or_none(adapter, images, names)
+    if together is None:
+        return
+    for layer in spatial:
+        cam = together.cams[layer.name].grad_cam
+        _expect(cam.shape == (len(images), *layer.shape[:2]), f"Grad-CAM of '{layer.name}' is {cam.shape}")
+        _expect(str(cam.dtype) == adapter.spec.dtype, f"Grad-CAM is {cam.dtype}")
+        alone = adapter.gradient_pass(images, "predicted", [layer.name])
+        _close(f"Grad-CAM of '{layer.name}' alone", adapter, alone.cams[layer.name].grad_cam, cam)
+        _close("gradients with a layer", adapter, alone.input_gradient, together.input_gradient)
+    _expect(not adapter.gradient_pass(images, "predicted").cams, "layers are given that nobody asked for")
+
+
+def _refuses_bad_images(adapter: ModelAdapter, images: np.ndarray) -> None:
+    _refuses("a lone image", InputError, lambda: adapter.scores(images[0]))
+    _refuses("images of another size", InputError, lambda: adapter.scores(images[:, 1:]))
+    _refuses("bytes", InputError, lambda: adapter.scores(np.zeros(images.shape, np.uint8)))
+
+
+def _refuses_bad_targets(adapter: ModelAdapter, images: np.ndarray) -> None:
+    n, classes = len(images), len(adapter.spec.classes)
+    _refuses("too few targets", InputError, lambda: adapter.gradient_pass(images, np.zeros(n - 1, int)))
+    _refuses("an unknown class", InputError, lambda: adapter.gradient_pass(images, np.full(n, classes)))
+    _refuses("a misspelt target", InputError, lambda: adapter.gradient_pass(images, "predict"))
+
+
+def _refuses_unknown_layers(adapter: ModelAdapter, images: np.ndarray) -> None:
+    _refuses("no such layer", ModelError, lambda: adapter.gradient_pass(images, "predicted", ["no such layer"]))
+
+
+def _refuses_gradients(adapter: ModelAdapter, images: np.ndarray) -> None:
+    _refuses("gradients of a black box", ModelError, lambda: adapter.gradient_pass(images, "predicted"))
+
+
+def _cam_layers(adapter: ModelAdapter) -> tuple[str, ...]:
+    return () if adapter.spec.layer is None else (adapter.spec.layer,)
+
+
+def _pass_or_none(adapter: ModelAdapter, images: np.ndarray, names: list[str]) -> GradientPass | None:
+    """The pass, or None where one of the layers lies beside the way to the scores."""
+    try:
+        return adapter.gradient_pass(images, "predicted", names)
+    except ModelError:
+        return None
+
+
+def _explained(adapter: ModelAdapter, scores: np.ndarray, target: int) -> np.ndarray:
+    if adapter.spec.outputs > 1:
+        return scores[:, target]
+    if target == 1:
+        return scores[:, 0]
+    return -scores[:, 0] if adapter.spec.score == "logit" else 1 - scores[:, 0]
+
+
+def _same_row(adapter: ModelAdapter, alone: GradientPass, whole: GradientPass, place: int) -> None:
+    _close("the gradient in a batch", adapter, whole.input_gradient[place], alone.input_gradient[0])
+    for name, layer in alone.cams.items():
+        _close("Grad-CAM in a batch", adapter, whole.cams[name].grad_cam[place], layer.grad_cam[0])
+
+
+def _close(what: str, adapter: ModelAdapter, found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal up to rounding, relative to the largest value."""
+    tolerance = 1e-9 if adapter.spec.dtype == "float64" else 1e-4
+    scale = float(np.abs(expected).max()) or 1.0
+    worst = float(np.abs(found.astype(np.float64) - expected).max()) / scale
+    _expect(worst <= tolerance, f"{what} differs by {worst:.1e} of the largest value")
+
+
+def _refuses(what: str, kind: type[FaircamError], call: Callable[[], object]) -> None:
+    try:
+        call()
+    except kind:
+        return
+    raise AdapterFault(f"{what}: {kind.__name__} expected, nothing was raised")
+
+
+def _expect(kept: bool, message: str) -> None:
+    if not kept:
+        raise AdapterFault(message)
