@@ -49,7 +49,8 @@ class ArraySource:
     def read(self, position: int) -> Decoded:
         """One image, with a picture scaled from the value range of the whole set."""
         array = np.asarray(self.images[position], np.float32)
-        scaled = np.clip((array - self.low) / max(self.high - self.low, 1e-12) * 255, 0, 255).astype(np.uint8)
+        share = np.nan_to_num((array - self.low) / max(self.high - self.low, 1e-12))
+        scaled = (np.clip(share, 0, 1) * 255).astype(np.uint8)
         picture = Image.fromarray(scaled[:, :, 0] if scaled.shape[2] == 1 else scaled[:, :, :3]).convert("RGB")
         return Decoded("ok", array, str(self.table["sha256"].iloc[position]), picture=picture)
 
@@ -140,7 +141,9 @@ def audit(
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="faircam-")) / "run"
     check_folder(folder, checked.plan, resume=False)
     names = config.data.regions.names if config.data.regions else {}
-    source = ArraySource(dataset.rows, images, regions, float(np.min(images)), float(np.max(images)))
+    finite = images[np.isfinite(images)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    source = ArraySource(dataset.rows, images, regions, low, high)
     job = Job(folder, "", entry.name, source, outputs, config.explanations, names, config.execution.micro_batch)
     crew = InlineCrew(Worker(job, adapter), describe(adapter.spec))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import streamlit as st
@@ -46,13 +47,20 @@ def _pick_run() -> Run:
         raise FaircamError("the folder holds no run any more", fix="make one, then load this page again")
     by_name = {path.name: path for path in paths}
     with st.sidebar:
-        chosen = state.choose("Run", "run", list(by_name), show=lambda name: _title(by_name[name]))
+        chosen = state.choose("Run", "run", list(by_name), show=_titles(by_name).__getitem__)
         run = data.select(by_name[chosen])
         st.caption(escape(f"{run.path.name}, made {run_date(run)} with faircam {run.record.get('faircam', '?')}"))
         st.caption("Read-only. The address of every view can be kept and shared on this machine.")
     if not run.complete:
         _incomplete(run)
     return run
+
+
+def _titles(paths: dict[str, Path]) -> dict[str, str]:
+    """What each run is called in the picker; runs of one name are told apart by their folders."""
+    titles = {name: _title(path) for name, path in paths.items()}
+    often = Counter(titles.values())
+    return {name: f"{title}, in {name}" if often[title] > 1 else title for name, title in titles.items()}
 
 
 def _title(path: Path) -> str:

@@ -57,7 +57,7 @@ def open_cached(path: Path) -> Run:
     return _open(str(path), _stamp(path / "run.json"))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=512, show_spinner=False)
 def _open(path: str, stamp: int) -> Run:  # noqa: ARG001  the stamp is part of the cache's key
     return open_run(path)
 

@@ -25,6 +25,9 @@ def region_section(run: Run) -> None:
     chosen = table[(table["region"] == region) & (table["method"] == method) & (table["attribute"] == attribute)]
     chosen = in_order(chosen)
     models = [name for name in run.models if name in set(chosen["model"])]
+    if not models:
+        st.info(escape(f"{method_words(method)} was not measured on {region} by {plain(attribute)}."))
+        return
     for start in range(0, len(models), 2):
         for place, model in zip(st.columns(2), models[start : start + 2], strict=False):
             with place:

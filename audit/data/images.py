@@ -20,7 +20,7 @@ __all__ = ["Decoded", "LoadedImages", "decode", "decode_regions", "load_arrays",
 
 Status = Literal["ok", "missing", "outside_root", "too_large", "unsupported", "unreadable", "wrong_size"]
 
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,

@@ -75,7 +75,8 @@ def write_shard(run: Path, receipt: Receipt, rows: pd.DataFrame, maps: Mapping[s
         Per method one raw map ``(h, w)`` a row, or None; all maps of a method have one shape.
     """
     table = pa.Table.from_pandas(rows, preserve_index=False)
-    for method, values in maps.items():
+    drawn = {method: values for method, values in maps.items() if any(value is not None for value in values)}
+    for method, values in drawn.items():
         table = table.append_column(MAP_PREFIX + method, _tensor_column(values))
     metadata = {**(table.schema.metadata or {}), _KEY: receipt.to_json().encode()}
     metadata.pop(b"pandas", None)
@@ -85,7 +86,7 @@ def write_shard(run: Path, receipt: Receipt, rows: pd.DataFrame, maps: Mapping[s
 
 
 def _tensor_column(values: Sequence[Any]) -> pa.Array:
-    shape = next((value.shape for value in values if value is not None), (0, 0))
+    shape = next(value.shape for value in values if value is not None)
     kind = pa.fixed_shape_tensor(pa.float32(), shape)
     size = int(np.prod(shape))
     flat = np.zeros((len(values), size), np.float32)

@@ -100,7 +100,8 @@ def _findings(run: Run, findings: pd.DataFrame) -> None:
             for row in data.records(ranked[folded].head(_MOST)):
                 _finding(run, row)
     with st.expander("All findings as a table"):
-        claims = [", ".join(map(str, item)) if isinstance(item, Iterable) else None for item in ranked["claims"]]
+        joined = [", ".join(map(str, item)) if isinstance(item, Iterable) else None for item in ranked["claims"]]
+        claims = pd.Series(joined, index=ranked.index, dtype="str")
         parts.data_table(run, ranked.assign(claims=claims).drop(columns="rank"), "findings")
 
 

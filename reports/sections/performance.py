@@ -39,9 +39,9 @@ __all__ = ["performance"]
 _MOST_DRAWN = 30
 _CLASS_METRICS = ("true_positive_rate", "false_positive_rate", "precision", "f1", "selection_rate")
 _HOW_TO_READ = (
-    "Point: observed value, hollow where it has no interval. Bar: its 95 % interval, each for itself. Square and dashed line: everybody. Diamond: the "
-    "least favourable observed value, which some group always has; the gaps and findings say whether it is more "
-    "than chance. Groups are listed from the least favourable value on."
+    "Point: observed value, hollow where it has no interval. Bar: its 95 % interval, each for itself. Square and "
+    "dashed line: everybody. Diamond: the least favourable observed value, which some group always has; the gaps and "
+    "findings say whether it is more than chance. Groups are listed from the least favourable value on."
 )
 
 

@@ -54,7 +54,8 @@ def test_equal_in_double_precision(softmax: bool) -> None:
     for check in found:
         assert (check.status, check.provider) == ("ok", "captum")
         assert check.max_difference < 1e-8
-        assert check.spearman > 1 - 1e-9
+        assert check.spearman is None or check.spearman > 1 - 1e-9  # none where a map is zero everywhere
+    assert sum(check.spearman is None for check in found) < 3
     assert module.training
 
 
