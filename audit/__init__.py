@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from audit.version import __version__
+
 if TYPE_CHECKING:
     from audit.notebook import audit
     from audit.run.record import Run, open_run
 
-__version__ = "0.1.0"
 __all__ = ["Run", "__version__", "audit", "open_run"]
 
 _HOMES = {"audit": "audit.notebook", "open_run": "audit.run.record", "Run": "audit.run.record"}

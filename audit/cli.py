@@ -41,7 +41,7 @@ TrustCode = Annotated[
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        from audit import __version__
+        from audit.version import __version__
 
         typer.echo(f"faircam {__version__}")
         raise typer.Exit

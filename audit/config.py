@@ -51,9 +51,7 @@ class AttributeConfig(Section):
 
     column: str = Field(description="Column of the manifest that holds the group.")
     name: str = Field(default="", description="Name used in tables and reports; the column by default.")
-    provenance: Provenance = Field(
-        default="not stated", description="How the labels were obtained; reports repeat it."
-    )
+    provenance: Provenance = Field(default="not stated", description="How the labels were obtained; reports repeat it.")
     bins: tuple[float, ...] | None = Field(
         default=None, description="Edges that cut a numeric column into groups, ascending."
     )

@@ -80,13 +80,13 @@ def findings_table(run: Run) -> None:
     table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
     for name in ("verdict", "model", "rule", "value [interval]", "tolerance"):
         table.add_column(name, overflow="fold")
-    for row in findings.head(_SHOWN).itertuples():
-        mark, colour = _MARKS.get(str(row.verdict), ("-", "white"))
-        measured = "undefined" if pd.isna(row.value) else f"{row.value:.3f}"
-        if pd.notna(row.low) and pd.notna(row.high):
-            measured += f" [{row.low:.3f}, {row.high:.3f}]"
-        cells = (str(row.model), str(row.rule), measured, f"{row.threshold:.2f}")
-        table.add_row(Text(f"{mark} {row.verdict}", style=colour), *map(Text, cells))
+    for row in findings.head(_SHOWN).to_dict("records"):
+        mark, colour = _MARKS.get(row["verdict"], ("-", "white"))
+        measured = "undefined" if pd.isna(row["value"]) else f"{row['value']:.3f}"
+        if pd.notna(row["low"]) and pd.notna(row["high"]):
+            measured += f" [{row['low']:.3f}, {row['high']:.3f}]"
+        cells = (str(row["model"]), str(row["rule"]), measured, f"{row['threshold']:.2f}")
+        table.add_row(Text(f"{mark} {row['verdict']}", style=colour), *map(Text, cells))
     _OUT.print(table)
     if len(findings) > _SHOWN:
         say(f"... {len(findings)} findings in all: table `findings` of the run")

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-import audit
 from audit.engine.local import Crew, WorkerProcess
 from audit.engine.sampling import choose_sample
 from audit.errors import RunError
@@ -26,6 +25,7 @@ from audit.run.files import lock, write_json
 from audit.run.plan import Plan, Shard, Stage, read_plan, write_plan
 from audit.run.schema import SCHEMA_VERSION
 from audit.run.shards import read_receipt, read_rows
+from audit.version import __version__
 
 __all__ = ["Progress", "execute", "run_audit", "silent"]
 
@@ -111,9 +111,7 @@ def check_folder(out: Path, plan: Plan, resume: bool) -> None:
         )
 
 
-def execute(
-    checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dict[str, Any], progress: Progress
-) -> Run:
+def execute(checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dict[str, Any], progress: Progress) -> Run:
     """Run every shard that is not committed, then build the tables and the record."""
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -182,7 +180,7 @@ def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str
         "run_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"faircam:{checked.plan.fingerprint}")),
         "name": config.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "faircam": audit.__version__,
+        "faircam": __version__,
         "config": config.model_dump(mode="json"),
         "fingerprint": checked.plan.fingerprint,
         "environment": {**environment(), "versions": checked.plan.content["versions"]},

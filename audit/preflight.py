@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import audit
 from audit.config import AuditConfig, ModelConfig
 from audit.data.manifest import Dataset, load_dataset
 from audit.engine.job import OutputMap, audit_classes, check_labels
@@ -17,6 +16,7 @@ from audit.errors import ConfigError, DataError, ModelError
 from audit.findings import Policy, check_policy, load_policy
 from audit.run.files import sha256_file
 from audit.run.plan import Plan, Shard, cut
+from audit.version import __version__
 
 __all__ = ["Preflight", "make_plan", "preflight", "versions"]
 
@@ -136,7 +136,7 @@ def versions(config: AuditConfig) -> dict[str, str]:
     wanted |= {"torch", "captum"} if any(model.framework == "torch" for model in config.models) else set()
     keras = any(model.framework == "keras" for model in config.models)
     wanted |= {"tensorflow", "keras", "tf-explain"} if keras else set()
-    found = {"faircam": audit.__version__, "python": platform.python_version()}
+    found = {"faircam": __version__, "python": platform.python_version()}
     for name in sorted(wanted):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)

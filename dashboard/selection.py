@@ -79,9 +79,7 @@ def pick(images: pd.DataFrame, wish: Wish, models: list[str], positive: str | No
         keep &= _outcome(images["label"], predicted, wish.outcome, positive)
     if wish.disagreement != ANY:
         made = zip(*(images[f"predicted:{model}"] for model in models), strict=True)
-        differ = pd.Series(
-            [len({name for name in names if pd.notna(name)}) > 1 for names in made], index=images.index
-        )
+        differ = pd.Series([len({name for name in names if pd.notna(name)}) > 1 for names in made], index=images.index)
         keep &= differ if wish.disagreement == "yes" else ~differ
     return [str(name) for name in images.loc[keep, "image_id"]]
 

@@ -52,6 +52,4 @@ def _warning(facts: Facts) -> str:
     planned = facts.data.get("planned")
     images = facts.run.table("images")
     seen = f" {count(len(images))} of {count(planned)} planned images are accounted for." if planned else ""
-    return (
-        f"This run ended before every planned image was accounted for.{seen} Its numbers are not those of the audit."
-    )
+    return f"This run ended before every planned image was accounted for.{seen} Its numbers are not those of the audit."

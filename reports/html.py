@@ -75,9 +75,7 @@ def _colours() -> str:
     """CSS variables of both modes; every value comes from the palette."""
     light, dark = _variables(LIGHT, "light"), _variables(DARK, "dark")
     printed = f"@media print{{:root{{color-scheme:light;{light}}}}}"
-    modes = (
-        f":root{{color-scheme:light dark;{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-    )
+    modes = f":root{{color-scheme:light dark;{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
     return modes + printed
 
 

@@ -95,9 +95,7 @@ VERDICTS: dict[str, VerdictStyle] = {
     "fail": VerdictStyle(
         "Fail", "✕", "The rule's limit is shown to be exceeded.", "#a3123a", "#ff9db0", "#fbe9ec", "#3d1a24"
     ),
-    "error": VerdictStyle(
-        "Error", "!", "The rule could not be evaluated.", "#7a2aa0", "#dcaaf5", "#f5eafa", "#33203e"
-    ),
+    "error": VerdictStyle("Error", "!", "The rule could not be evaluated.", "#7a2aa0", "#dcaaf5", "#f5eafa", "#33203e"),
     "inconclusive": VerdictStyle(
         "Inconclusive", "?", "The data settle it neither way.", "#6a4c00", "#e9c46a", "#f8f0d8", "#352b12"
     ),

@@ -150,9 +150,7 @@ def _curves(figure: CurvesFigure) -> Canvas:
     _plain(axes, "both")
     ends: list[tuple[float, str, str]] = []
     for position, curve in enumerate(figure.curves):
-        known = [
-            (epoch, value) for epoch, value in zip(figure.epochs, curve.values, strict=True) if value is not None
-        ]
+        known = [(epoch, value) for epoch, value in zip(figure.epochs, curve.values, strict=True) if value is not None]
         if not known:
             continue
         colour = _ROLES["second"] if position % 2 else _ROLES["accent"]

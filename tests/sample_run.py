@@ -318,9 +318,7 @@ def _config() -> dict[str, Any]:
         "name": "sample run (synthetic)",
         "data": {
             "manifest": "manifest.csv",
-            "groups": [
-                {"column": name, "name": name, "provenance": "by construction"} for name in ("tone", "marker")
-            ],
+            "groups": [{"column": name, "name": name, "provenance": "by construction"} for name in ("tone", "marker")],
             "intersections": [["tone", "marker"]],
             "cluster": "scene",
             "regions": {

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.integration.small import faircam, write_audit
 
 HEAVY = ("pandas", "torch", "tensorflow", "keras", "streamlit", "matplotlib", "pyarrow", "scipy", "numpy")

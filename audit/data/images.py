@@ -196,9 +196,7 @@ def decode_regions(root: Path, relative: str, preprocessing: Preprocessing, max_
             if image.width * image.height > max_pixels:
                 return Decoded("too_large", detail=f"region map '{relative}' is too large")
             if image.mode not in ("L", "P", "1"):
-                return Decoded(
-                    "unsupported", detail=f"region map '{relative}' has mode {image.mode}, not one channel"
-                )
+                return Decoded("unsupported", detail=f"region map '{relative}' has mode {image.mode}, not one channel")
             image.load()
             labels = Image.fromarray(np.asarray(image, np.uint8))
     except (OSError, ValueError, SyntaxError) as error:

@@ -144,9 +144,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _need(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:
     if column not in table.columns:
         allowed = [str(name) for name in table.columns]
-        raise DataError(
-            f"no column '{column}'; there are {', '.join(allowed)}.{nearest(column, allowed)}", where=where
-        )
+        raise DataError(f"no column '{column}'; there are {', '.join(allowed)}.{nearest(column, allowed)}", where=where)
     return table[column]
 
 

@@ -161,9 +161,7 @@ def demo_specs(seed: int = DEMO_SEED) -> DemoSpecs:
     seed : int
         First of three seeds in a row: training, validation, test.
     """
-    few_dark = SyntheticSpec(
-        4000, seed, tone_weights=(0.33, 0.33, 0.31, 0.02, 0.005, 0.005), marker_rates=(0.05, 0.95)
-    )
+    few_dark = SyntheticSpec(4000, seed, tone_weights=(0.33, 0.33, 0.31, 0.02, 0.005, 0.005), marker_rates=(0.05, 0.95))
     return DemoSpecs(
         biased_train=few_dark,
         control_train=SyntheticSpec(4000, seed),
@@ -200,9 +198,7 @@ def draw(spec: SyntheticSpec) -> SyntheticImages:
         marked[rows] = marker_mask(part)
         clean = paint(part, covered, marked[rows], spec.blur)
         images[rows] = expose(clean, part.tones, spec.noise, stream)
-    return SyntheticImages(
-        images, labels, scene.shapes, scene.tones, scene.markers, objects, marked, spec.class_names
-    )
+    return SyntheticImages(images, labels, scene.shapes, scene.tones, scene.markers, objects, marked, spec.class_names)
 
 
 def _plan(spec: SyntheticSpec) -> tuple[Scene, Integers]:

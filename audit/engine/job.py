@@ -114,9 +114,7 @@ class OutputMap:
         ConfigError
             A label is made of several of the model's classes.
         """
-        places = {
-            name: [k for k, code in enumerate(self.code) if self.classes[code] == name] for name in self.classes
-        }
+        places = {name: [k for k, code in enumerate(self.code) if self.classes[code] == name] for name in self.classes}
         for name in set(labels):
             if len(places[name]) != 1:
                 raise ConfigError(

@@ -79,9 +79,7 @@ class WorkerProcess:
             encoding="utf-8",
             start_new_session=True,  # an interrupt at the terminal is the parent's to handle
         )
-        self._order(
-            base=str(base.resolve()), config=config.model_dump(mode="json"), model=model, trust_code=trust_code
-        )
+        self._order(base=str(base.resolve()), config=config.model_dump(mode="json"), model=model, trust_code=trust_code)
 
     def wait_until_ready(self) -> None:
         """Wait for the model to be loaded; its description is in `description` then."""

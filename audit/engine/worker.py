@@ -207,7 +207,9 @@ class Worker:
             method: get_method(method).maps(done, images, self.adapter.spec.layer)
             for method in self.job.explanations.methods
         }
-        maps: dict[str, list[np.ndarray]] = {method: list(found) for method, found in drawn.items() if found is not None}
+        maps: dict[str, list[np.ndarray]] = {
+            method: list(found) for method, found in drawn.items() if found is not None
+        }
         names = self.job.source.rows["image_id"]
         rows = [
             {

@@ -112,9 +112,7 @@ def get_method(name: str) -> Method:
         There is none.
     """
     if name not in METHODS:
-        raise InputError(
-            f"method '{name}' is unknown, allowed: {', '.join(METHODS)}.{nearest(name, METHODS)}"
-        )
+        raise InputError(f"method '{name}' is unknown, allowed: {', '.join(METHODS)}.{nearest(name, METHODS)}")
     return METHODS[name]
 
 

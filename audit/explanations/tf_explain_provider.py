@@ -107,9 +107,7 @@ def _grad_cam(adapter: KerasAdapter, model: Any) -> Draw:
         # As a graph, so that the gradients of the weights, which its tape asks for, are left out: run
         # eagerly they cost most of the time, and TensorFlow 2.21 with oneDNN can crash in them.
         outputs, gradients = GradCAM.get_gradients_and_filters(whole, image, name, column, False)
-        (found,) = GradCAM.generate_ponderated_output(
-            tf.unstack(outputs, num=1), tf.unstack(gradients, num=1)
-        )
+        (found,) = GradCAM.generate_ponderated_output(tf.unstack(outputs, num=1), tf.unstack(gradients, num=1))
         return found
 
     def draw(image: np.ndarray, column: tf.Tensor, sign: float) -> np.ndarray:

@@ -72,9 +72,7 @@ class Comparison:
 def no_comparison(rates: GroupRates, status: str, excluded: Excluded = ()) -> Comparison:
     """A comparison that could not be made, and why."""
     nan = float("nan")
-    return Comparison(
-        nan, None, None, "above", lambda _: (nan, nan), 0, "none", nan, status, excluded, rates, nan
-    )
+    return Comparison(nan, None, None, "above", lambda _: (nan, nan), 0, "none", nan, status, excluded, rates, nan)
 
 
 def _ends(rates: GroupRates, direction: Direction | None) -> tuple[int, int]:
@@ -117,9 +115,7 @@ def unit_variances(rates: GroupRates) -> Floats:
     return np.where(between > 0, between, smooth * (1 - smooth))
 
 
-def _differences(
-    rates: GroupRates, first: list[int], second: list[int], alpha: float
-) -> tuple[Floats, Floats]:
+def _differences(rates: GroupRates, first: list[int], second: list[int], alpha: float) -> tuple[Floats, Floats]:
     """Simultaneous intervals of ``first - second``, one a pair."""
     low, high = rates.score_intervals(alpha / len(first))
     arms = [(rates.rate[place], low[place], high[place]) for place in (first, second)]
@@ -215,9 +211,7 @@ def against_of(rates: GroupRates, direction: Direction | None, test: Test, refer
     )
 
 
-def overall_of(
-    rates: GroupRates, judged: tuple[str, ...], direction: Direction | None, test: Test
-) -> Comparison:
+def overall_of(rates: GroupRates, judged: tuple[str, ...], direction: Direction | None, test: Test) -> Comparison:
     """How much worse than everybody else the worst of the `judged` groups is."""
     splits = [rates.against_rest(name) for name in judged]
 

@@ -138,8 +138,7 @@ class CountTensor:
         """Counts along one attribute or intersection, or over everybody (``overall``)."""
         if name not in self.slices:
             raise InputError(
-                f"attribute '{name}' is not in these counts, allowed: {list(self.slices)}."
-                f"{nearest(name, self.slices)}"
+                f"attribute '{name}' is not in these counts, allowed: {list(self.slices)}.{nearest(name, self.slices)}"
             )
         groups = self.groups[name]
         group = positions(groups, group_labels(self.cells, self.slices[name]))

@@ -104,9 +104,7 @@ def gap_metrics(classes: Sequence[str], positive: str | None) -> list[tuple[str,
     chosen: list[tuple[str, str | None]] = [("accuracy", None)]
     if positive is None:
         return chosen + [("true_positive_rate", name) for name in classes]
-    return chosen + [
-        (metric, positive) for metric in ("true_positive_rate", "false_positive_rate", "selection_rate")
-    ]
+    return chosen + [(metric, positive) for metric in ("true_positive_rate", "false_positive_rate", "selection_rate")]
 
 
 def measure(

@@ -158,9 +158,7 @@ def _f1_block(cells: GroupCells, place: int, name: str, measured: Any) -> Block:
     parts = cells.binary(place)
     touched = parts["tp"] + parts["fp"] + parts["fn"]
     size = len(cells.groups)
-    n, tp = (
-        np.bincount(cells.unit_group, v, minlength=size).astype(np.int64) for v in (touched, parts["tp"])
-    )
+    n, tp = (np.bincount(cells.unit_group, v, minlength=size).astype(np.int64) for v in (touched, parts["tp"]))
     clusters = np.bincount(cells.unit_group[touched > 0], minlength=size) if cells.clustered else n
     with np.errstate(invalid="ignore"):
         value = 2 * tp / (n + tp)
@@ -241,9 +239,7 @@ def stored_probabilities(rows: pd.DataFrame, size: int) -> Floats | None:
     given = rows["probabilities"].to_numpy(object)[known].tolist()
     wrong = [len(values) for values in given if len(values) != size]
     if wrong:
-        raise InputError(
-            f"a prediction has {wrong[0]} probabilities, allowed: one for each of {size} classes"
-        )
+        raise InputError(f"a prediction has {wrong[0]} probabilities, allowed: one for each of {size} classes")
     out[known] = np.array(given, dtype=np.float64)
     return out
 
@@ -262,9 +258,7 @@ def _sorted(
         "metric": list(METRICS),
         "class": list(classes),
     }
-    order["group"] = list(
-        sorted_groups({g for parts in slices.values() for g in set(group_labels(images, parts))})
-    )
+    order["group"] = list(sorted_groups({g for parts in slices.values() for g in set(group_labels(images, parts))}))
     keys = {name: positions(values, table[name]) for name, values in order.items()}
     last_first = [keys[name] for name in ("class", "metric", "group", "attribute", "model")]
     return table.iloc[np.lexsort(last_first)].reset_index(drop=True)

@@ -91,9 +91,7 @@ def effective_size(
         rate = successes / trials
         size = rate * (1 - rate) / spread
         tail = 1 - alpha / 2
-        shrink = special.stdtrit(np.maximum(trials - 1, 1), tail) / special.stdtrit(
-            np.maximum(groups - 1, 1), tail
-        )
+        shrink = special.stdtrit(np.maximum(trials - 1, 1), tail) / special.stdtrit(np.maximum(groups - 1, 1), tail)
         size = np.minimum(trials, size * shrink**2)
     size = np.where(spread > 0, size, groups)
     return np.where(groups >= 2, size, np.nan)

@@ -150,9 +150,7 @@ class GroupRates:
         sums = [np.zeros(key.shape[1], dtype=np.int64) for _ in range(2)]
         for out, values in zip(sums, (self.successes, self.trials), strict=True):
             np.add.at(out, unit.reshape(-1), values)
-        return replace(
-            self, groups=(group, REST), group=key[0], cluster=key[1], successes=sums[0], trials=sums[1]
-        )
+        return replace(self, groups=(group, REST), group=key[0], cluster=key[1], successes=sums[0], trials=sums[1])
 
     def _sum(self, values: Ints) -> Ints:
         out = np.zeros(len(self.groups), dtype=np.int64)

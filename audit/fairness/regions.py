@@ -78,8 +78,7 @@ def region_group_table(
         for name, label in labels.items():
             members = dict(iter(part.groupby(f"slice {name}", sort=False)))
             out += [
-                (*key, name, group, *_summary(members.get(group, blank), alpha))
-                for group in sorted_groups(set(label))
+                (*key, name, group, *_summary(members.get(group, blank), alpha)) for group in sorted_groups(set(label))
             ]
     table = pd.DataFrame(out, columns=list(REGION_COLUMNS))
     kinds = {"n": "int64", "clusters": "int64"} | dict.fromkeys(("value", "area", "low", "high"), "float64")

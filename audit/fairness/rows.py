@@ -72,9 +72,7 @@ def usable_rows(
     return rows.reset_index(drop=True)
 
 
-def slice_columns(
-    attributes: Sequence[str], intersections: Sequence[Sequence[str]] = ()
-) -> dict[str, tuple[str, ...]]:
+def slice_columns(attributes: Sequence[str], intersections: Sequence[Sequence[str]] = ()) -> dict[str, tuple[str, ...]]:
     """Name of everything that is tabulated, with the attributes it is made of; ``overall`` first."""
     slices: dict[str, tuple[str, ...]] = {OVERALL: ()}
     for parts in [*((name,) for name in attributes), *(tuple(names) for names in intersections)]:
@@ -99,9 +97,7 @@ def group_labels(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
     for name in names:
         if f"attr_{name}" not in frame:
             known = [str(c).removeprefix("attr_") for c in frame if str(c).startswith("attr_")]
-            raise InputError(
-                f"attribute '{name}' is not in the data, allowed: {known}.{nearest(name, known)}"
-            )
+            raise InputError(f"attribute '{name}' is not in the data, allowed: {known}.{nearest(name, known)}")
         values = frame[f"attr_{name}"].astype(object)
         columns.append(values.where(values.notna(), MISSING).astype(str).astype(object))
     joined = columns[0]

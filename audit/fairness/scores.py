@@ -30,9 +30,7 @@ class Score:
     status: str = "ok"
 
 
-def area_under_curve(
-    scores: Floats, positive: npt.NDArray[np.bool_], clusters: Ints, alpha: float = 0.05
-) -> Score:
+def area_under_curve(scores: Floats, positive: npt.NDArray[np.bool_], clusters: Ints, alpha: float = 0.05) -> Score:
     """Area under the ROC curve, ties counted half.
 
     Parameters
@@ -78,9 +76,7 @@ def area_under_curve(
     return _logit_interval(area, placement, positive, code, alpha)
 
 
-def _logit_interval(
-    area: float, placement: Floats, positive: npt.NDArray[np.bool_], code: Ints, alpha: float
-) -> Score:
+def _logit_interval(area: float, placement: Floats, positive: npt.NDArray[np.bool_], code: Ints, alpha: float) -> Score:
     """Interval from the placements summed over clusters (Obuchowski 1997); DeLong's where none repeats."""
     size = int(code.max()) + 1
     sums, counts = [], []

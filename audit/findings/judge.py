@@ -159,9 +159,7 @@ def _adjust(measured: Sequence[Measured]) -> tuple[list[float], int]:
     """Corrected p-values, and the number of rules in the family."""
     out = [float("nan") if item.rule.judge == "point" else item.p for item in measured]
     family = [
-        place
-        for place, item in enumerate(measured)
-        if item.rule.correction == "holm" and not np.isnan(out[place])
+        place for place, item in enumerate(measured) if item.rule.correction == "holm" and not np.isnan(out[place])
     ]
     if family:
         corrected = multipletests([out[place] for place in family], method="holm")[1]

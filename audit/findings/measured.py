@@ -261,11 +261,7 @@ def _claims(
     rule: Rule, model: str, name: str | None, groups: tuple[str | None, str | None], evidence: Evidence
 ) -> tuple[str, ...]:
     known = evidence.tensors[model].groups[rule.attribute]
-    rows = [
-        f"groups:{model}:{rule.attribute}:{group}:{rule.metric}:{name or ''}"
-        for group in groups
-        if group in known
-    ]
+    rows = [f"groups:{model}:{rule.attribute}:{group}:{rule.metric}:{name or ''}" for group in groups if group in known]
     if rule.compare == "overall" and rows:
         rows.append(f"groups:{model}:{OVERALL}:{EVERYBODY}:{rule.metric}:{name or ''}")
     if rule.compare == "range" and (rule.metric, name) in gap_metrics(evidence.classes, evidence.positive):

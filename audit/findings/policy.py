@@ -48,15 +48,9 @@ class Rule(_Section):
             "where lower is better). excess: attribution on a region over the region's area."
         )
     )
-    reference: str | None = Field(
-        default=None, description="The group that `compare: reference` compares with."
-    )
-    tolerance: float = Field(
-        description="Largest gap allowed; for ratio and floor the smallest value allowed."
-    )
-    warn: float | None = Field(
-        default=None, description="A pass whose interval reaches past this is a warning."
-    )
+    reference: str | None = Field(default=None, description="The group that `compare: reference` compares with.")
+    tolerance: float = Field(description="Largest gap allowed; for ratio and floor the smallest value allowed.")
+    warn: float | None = Field(default=None, description="A pass whose interval reaches past this is a warning.")
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One minus the level of the interval.")
     judge: Literal["interval", "point"] = Field(
         default="interval", description="point judges the observed value alone; findings say so."
@@ -107,9 +101,7 @@ def _rule_problems(rule: Rule) -> Iterable[str]:
     most = float("inf") if rule.compare == "excess" else 1.0
     if not 0 <= rule.tolerance <= most:
         yield f"tolerance is {rule.tolerance}, allowed: 0 to {most:g}"
-    if rule.warn is not None and (
-        rule.warn > rule.tolerance if rule.bad == "above" else rule.warn < rule.tolerance
-    ):
+    if rule.warn is not None and (rule.warn > rule.tolerance if rule.bad == "above" else rule.warn < rule.tolerance):
         side = "at most" if rule.bad == "above" else "at least"
         yield f"warn is {rule.warn}, allowed: {side} the tolerance {rule.tolerance}"
 
@@ -125,9 +117,7 @@ class Policy(_Section):
     def _check(self) -> Self:
         repeated = [name for name, count in Counter(rule.id for rule in self.rules).items() if count > 1]
         if repeated:
-            raise ValueError(
-                f"rule id '{repeated[0]}' occurs more than once; give each rule an id of its own"
-            )
+            raise ValueError(f"rule id '{repeated[0]}' occurs more than once; give each rule an id of its own")
         return self
 
 

@@ -104,9 +104,7 @@ def _rate_facts(measured: Measured) -> str:
     span = _span(measured.low, measured.high)
     joint = " over all groups together" if measured.taken_together > 1 else ""
     if rule.compare == "floor":
-        return (
-            f"{start}, the {'largest' if rule.bad == 'above' else 'smallest'} value (interval {span}{joint})"
-        )
+        return f"{start}, the {'largest' if rule.bad == 'above' else 'smallest'} value (interval {span}{joint})"
     second = _arm(arms, 1, rule.attribute, rule.alpha, first=False)
     what = "a ratio of smallest to largest of" if rule.compare == "ratio" else "a gap of"
     return f"{start} and {second}: {what} {_number(measured.value)} (interval {span}{joint})"
@@ -153,9 +151,7 @@ def _outcome(measured: Measured, verdict: str, p_adjusted: float, n_to_settle: i
 def _settling(measured: Measured, n_to_settle: int | None) -> str:
     rule = measured.rule
     alone = measured.low > rule.tolerance if rule.bad == "above" else measured.high < rule.tolerance
-    note = (
-        " (the interval alone lies beyond it, the corrected test does not reach the level)" if alone else ""
-    )
+    note = " (the interval alone lies beyond it, the corrected test does not reach the level)" if alone else ""
     if n_to_settle is None:
         if math.isclose(measured.value, rule.tolerance, abs_tol=1e-9):
             return f"{note}: at the tolerance itself no number of images would"

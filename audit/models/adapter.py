@@ -230,7 +230,5 @@ def join_passes(parts: Sequence[GradientPass]) -> GradientPass:
         targets=np.concatenate([part.targets for part in parts]),
         explained=np.concatenate([part.explained for part in parts]),
         input_gradient=np.concatenate([part.input_gradient for part in parts]),
-        cams={
-            name: LayerPass(np.concatenate([part.cams[name].grad_cam for part in parts])) for name in parts[0].cams
-        },
+        cams={name: LayerPass(np.concatenate([part.cams[name].grad_cam for part in parts])) for name in parts[0].cams},
     )

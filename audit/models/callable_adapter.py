@@ -9,7 +9,7 @@ import numpy as np
 
 from audit.errors import ModelError
 from audit.models.adapter import ModelSpec
-from audit.models.checks import check_outputs, looks_like_probabilities
+from audit.models.checks import check_outputs, looks_like_probabilities, noise_images
 from audit.models.chunked import ChunkedAdapter
 
 __all__ = ["CallableAdapter"]
@@ -47,10 +47,10 @@ class CallableAdapter(ChunkedAdapter):
         self._function = function
         self.micro_batch = micro_batch
         self._layers = []
-        noise = np.random.default_rng(0).uniform(-1, 1, (2, *input_shape)).astype(np.float32)
+        noise = noise_images(input_shape)
         scores = self._scores(noise)
         if scores.ndim != 2 or len(scores) != len(noise):
-            raise ModelError(f"must give one row of scores an image, gave {scores.shape} for 2 images")
+            raise ModelError(f"must give one row of scores an image, gave {scores.shape} for {len(noise)} images")
         if score != "probability" and looks_like_probabilities(scores, head):
             raise ModelError(
                 "the function gives numbers between 0 and 1 where logits are expected",

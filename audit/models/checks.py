@@ -9,7 +9,14 @@ import numpy as np
 from audit.errors import InputError, ModelError, nearest
 from audit.models.adapter import LayerInfo, ModelSpec, Targets
 
-__all__ = ["check_images", "check_layers", "check_outputs", "check_targets", "looks_like_probabilities"]
+__all__ = [
+    "check_images",
+    "check_layers",
+    "check_outputs",
+    "check_targets",
+    "looks_like_probabilities",
+    "noise_images",
+]
 
 
 def check_images(spec: ModelSpec, images: np.ndarray) -> np.ndarray:
@@ -71,9 +78,7 @@ def check_outputs(classes: Sequence[str], head: str, outputs: int, *, where: str
     if outputs == 1 and head == "sigmoid" and len(classes) == 2:
         return
     if outputs == 1 and head == "softmax":
-        raise ModelError(
-            "has one output, for which a softmax is always 1", where=where, fix="declare `head: sigmoid`"
-        )
+        raise ModelError("has one output, for which a softmax is always 1", where=where, fix="declare `head: sigmoid`")
     if outputs != len(classes):
         raise ModelError(
             f"has {outputs} outputs, but {len(classes)} classes are declared: {', '.join(classes)}",
@@ -82,10 +87,19 @@ def check_outputs(classes: Sequence[str], head: str, outputs: int, *, where: str
         )
 
 
+def noise_images(input_shape: tuple[int, int, int]) -> np.ndarray:
+    """``(4, H, W, C)`` noise to try a model on: two images in [-1, 1], and the same a hundredfold.
+
+    The large ones tell logits, which grow with them, from probabilities, which stay within [0, 1].
+    """
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, *input_shape))
+    return np.concatenate([noise, 100 * noise]).astype(np.float32)
+
+
 def looks_like_probabilities(scores: np.ndarray, head: str) -> bool:
-    """Whether scores on noise can only be, or for a sigmoid may well be, probabilities."""
-    values = scores.astype(np.float64)
-    inside = bool(np.all((values >= 0) & (values <= 1)))
+    """Whether scores on `noise_images` lie within [0, 1], and for a softmax sum to 1."""
+    values = scores[np.isfinite(scores).all(axis=1)].astype(np.float64)
+    inside = len(values) > 0 and bool(np.all((values >= 0) & (values <= 1)))
     if head == "sigmoid":
         return inside
     return inside and bool(np.allclose(values.sum(axis=1), 1, atol=1e-3))

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from audit.errors import ModelError
 from audit.models.adapter import ALL_CAPABILITIES, GradientPass, LayerPass, ModelSpec, probabilities
-from audit.models.checks import check_layers, check_outputs, looks_like_probabilities
+from audit.models.checks import check_layers, check_outputs, looks_like_probabilities, noise_images
 from audit.models.chunked import ChunkedAdapter
 from audit.models.keras_tracing import (
     Call,
@@ -227,7 +227,7 @@ class KerasAdapter(ChunkedAdapter):
         return calls, output
 
     def _try(self, shape: tuple[int, int, int], where: str | None) -> tf.Tensor:
-        noise = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
+        noise = noise_images(shape)
         try:
             output = call_model(self.model, noise)
         except Exception as error:
@@ -238,7 +238,7 @@ class KerasAdapter(ChunkedAdapter):
             ) from error
         if not tf.is_tensor(output) or len(output.shape) != 2 or output.shape[0] != len(noise):
             shown = tuple(output.shape) if tf.is_tensor(output) else type(output).__name__
-            raise ModelError(f"must give one row of scores an image, gave {shown} for 2 images", where=where)
+            raise ModelError(f"must give one row of scores an image, gave {shown} for {len(noise)} images", where=where)
         return output
 
     def _judge_end(
@@ -267,7 +267,7 @@ class KerasAdapter(ChunkedAdapter):
         if self._end is not None and self._end.logarithm:
             output = np.exp(output)
         again = probabilities(self._spec, scores)[:, -output.shape[1] :]
-        if not np.allclose(again, output, atol=_TOLERANCE):
+        if not np.allclose(again[:2], output[:2], atol=_TOLERANCE):
             raise ModelError(
                 "does not give its probabilities back when its last activation is applied outside: another "
                 "layer shares it, or it is random",

@@ -61,9 +61,7 @@ def load_model(
         from audit.models.torch_loading import load_torch
 
         if shape is None:
-            raise ModelError(
-                "needs one image size", where=config.name, fix="give preprocessing a `size:` or a `crop:`"
-            )
+            raise ModelError("needs one image size", where=config.name, fix="give preprocessing a `size:` or a `crop:`")
         return load_torch(config, base, classes=own, input_shape=shape, execution=execution, trust_code=trust_code)
     _prepare_tensorflow(config.name)
     from audit.models.keras_loading import load_keras
@@ -161,9 +159,7 @@ def wrap_model(
     )
 
 
-def _load_numpy(
-    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig
-) -> NumpyAdapter:
+def _load_numpy(config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig) -> NumpyAdapter:
     path = base / (config.weights or "")
     weights, stored = load_npz(path)
     shape = stored or _declared_shape(config.preprocessing)
@@ -203,9 +199,7 @@ def _need(package: str, where: str) -> None:
 
     if find_spec(package) is None:
         extra = "tensorflow" if package in {"tensorflow", "keras"} else package
-        raise ModelError(
-            f"needs {package}, which is not installed", where=where, fix=f"pip install 'faircam[{extra}]'"
-        )
+        raise ModelError(f"needs {package}, which is not installed", where=where, fix=f"pip install 'faircam[{extra}]'")
 
 
 def _prepare_tensorflow(where: str) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from audit.errors import ModelError
 from audit.models.adapter import ALL_CAPABILITIES, GradientPass, LayerPass, ModelSpec
-from audit.models.checks import check_layers, check_outputs, looks_like_probabilities
+from audit.models.checks import check_layers, check_outputs, looks_like_probabilities, noise_images
 from audit.models.chunked import ChunkedAdapter
 from audit.models.layer_choice import LayerRecord, choose_layer, layer_infos
 
@@ -201,7 +201,7 @@ class TorchAdapter(ChunkedAdapter):
         return [_record(*call) for call in calls], output, ends
 
     def _try(self, module: nn.Module, input_shape: tuple[int, int, int], where: str | None) -> torch.Tensor:
-        noise = np.random.default_rng(0).uniform(-1, 1, (2, *input_shape)).astype(np.float32)
+        noise = noise_images(input_shape)
         try:
             output = module(self.tensor(noise))
         except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
@@ -211,9 +211,9 @@ class TorchAdapter(ChunkedAdapter):
                 where=where,
                 fix="check preprocessing (size, mode) and the arguments of the architecture",
             ) from error
-        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2:
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != len(noise):
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-            raise ModelError(f"must give one row of scores an image, gave {shape} for 2 images", where=where)
+            raise ModelError(f"must give one row of scores an image, gave {shape} for {len(noise)} images", where=where)
         return output
 
     def _judge_end(

@@ -110,9 +110,7 @@ def _from_torchvision(config: ModelConfig, name: str) -> nn.Module:
         ) from error
     known = models.list_models(module=models)
     if name not in known:
-        raise ModelError(
-            f"torchvision has no classification model '{name}'.{nearest(name, known)}", where=config.name
-        )
+        raise ModelError(f"torchvision has no classification model '{name}'.{nearest(name, known)}", where=config.name)
     return _call(models.get_model, config, name, weights=None)
 
 

@@ -284,6 +284,4 @@ def _problems(loaded: LoadedImages) -> tuple[str, ...]:
     if not loaded.problems:
         return ()
     path, reason = loaded.problems[0]
-    return (
-        f"{len(loaded.problems)} images could not be read and were left out, such as '{path}' ({reason.status}).",
-    )
+    return (f"{len(loaded.problems)} images could not be read and were left out, such as '{path}' ({reason.status}).",)

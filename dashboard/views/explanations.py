@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -20,6 +20,8 @@ from reports.maps import NORMALISATION, SIGNED_METHODS
 __all__ = ["page"]
 
 _PER_PAGE = 24
+_GALLERY = 360
+_ONE_ROW = 6
 _TILE = 168
 _THUMBNAIL = 120
 _IMAGE = "image"
@@ -87,7 +89,8 @@ def _thumbnails(run: Run, images: pd.DataFrame, found: list[str]) -> str:
     pages = -(-len(found) // _PER_PAGE)
     here = state.page_number("page", pages)
     shown = found[(here - 1) * _PER_PAGE : here * _PER_PAGE]
-    with st.container(horizontal=True, height=360, border=True, gap="small", key="thumbnails"):
+    height: Literal["content"] | int = _GALLERY if len(shown) > _ONE_ROW else "content"
+    with st.container(horizontal=True, height=height, border=True, gap="small", key="thumbnails"):
         for name in shown:
             _thumbnail(run, name, picked=name == image_id)
     return image_id
@@ -188,7 +191,7 @@ def _legend(methods: list[str]) -> None:
                 st.caption(escape(f"Signed ({', '.join(signed)}): blue against the class, orange for it."))
     st.caption(
         f"For display {NORMALISATION}: colours show where, not how much, and are not comparable between pictures. "
-        "A map shows what the score responds to, not why the model was built so."
+        "A map shows what the score responds to; it does not show the cause of the decision."
     )
 
 

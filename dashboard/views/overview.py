@@ -110,8 +110,7 @@ def _finding(run: Run, row: dict[str, Any]) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             parts.badge(row["verdict"])
             rule = (
-                ", ".join(str(row[key]) for key in ("finding_id", "tier") if known(row[key]))
-                + f", rule {row['rule']}"
+                ", ".join(str(row[key]) for key in ("finding_id", "tier") if known(row[key])) + f", rule {row['rule']}"
             )
             st.caption(escape(rule), width="content")
             _link(run, row)

@@ -86,14 +86,15 @@ def _models(run: Run) -> None:
         st.info("The record names no model yet.")
         return
     keys = [key for key in _MODEL_KEYS if any(known(model.get(key)) for model in models)]
-    rows = {plain(key).capitalize(): [_shown(model.get(key)) for model in models] for key in keys}
+    rows = {_title(key): [_shown(model.get(key)) for model in models] for key in keys}
     steps = [model.get("preprocessing") or {} for model in models]
     for key in dict.fromkeys(key for step in steps for key in step):
         rows[f"Preprocessing: {plain(key)}"] = [_shown(step.get(key)) for step in steps]
     names = _unique([str(model.get("name")) for model in models])
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=names)
     frame = frame.rename_axis("property").reset_index()
-    config = {name: st.column_config.TextColumn(name, width=500) for name in frame.columns[1:]}
+    config = {"property": st.column_config.TextColumn("Property", width=180)}
+    config |= {name: st.column_config.TextColumn(name, width=500) for name in names}
     parts.data_table(run, frame, "models", config=config)
 
 
@@ -175,6 +176,10 @@ def _downloads(run: Run) -> None:
 
 def _table_bytes(run: Run, name: str) -> bytes:
     return parts.csv_bytes(run.table(name))
+
+
+def _title(key: str) -> str:
+    return "SHA-256" if key == "sha256" else plain(key).capitalize()
 
 
 def _shown(value: Any) -> str | None:

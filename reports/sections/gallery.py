@@ -92,9 +92,7 @@ def _source(facts: Facts, explained: pd.DataFrame, predictions: pd.DataFrame, im
     methods = tuple(str(method) for method in explained["method"].drop_duplicates())
     rows = {(str(r["model"]), str(r["image_id"]), str(r["method"])): r for r in records(explained)}
     outcomes = {(str(row["model"]), str(row["image_id"])): row for row in records(predictions)}
-    maps = {
-        (model, method): facts.run.maps(model, method, images) for model in facts.run.models for method in methods
-    }
+    maps = {(model, method): facts.run.maps(model, method, images) for model in facts.run.models for method in methods}
     return _Source(facts, methods, outcomes, rows, maps)
 
 

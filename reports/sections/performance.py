@@ -207,8 +207,7 @@ def _gaps(facts: Facts) -> Section:
         return Section("gaps", "Gaps between groups", (Paragraph(text),))
     wanted = {(metric, class_name or "") for metric, class_name in facts.headline}
     keys = [
-        (metric, class_name if known(class_name) else "")
-        for metric, class_name in gaps[["metric", "class"]].to_numpy()
+        (metric, class_name if known(class_name) else "") for metric, class_name in gaps[["metric", "class"]].to_numpy()
     ]
     chosen = pd.Series([key in wanted for key in keys], index=gaps.index)
     text = (
@@ -223,9 +222,7 @@ def _gaps(facts: Facts) -> Section:
 
 
 def _gap_table(gaps: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
-    ordered = gaps.assign(value=pd.to_numeric(gaps["value"])).sort_values(
-        "value", ascending=False, na_position="last"
-    )
+    ordered = gaps.assign(value=pd.to_numeric(gaps["value"])).sort_values("value", ascending=False, na_position="last")
     rows: list[tuple[Cell, ...]] = []
     for row in records(ordered):
         fine = known(row["value"])

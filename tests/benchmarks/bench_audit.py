@@ -47,11 +47,9 @@ def main() -> None:
         bare: list[float] = []
         whole: dict[str, list[float]] = {"all": [], "200": []}
         for round_ in range(options.repeats):
-            checked = {key: prepare(folder, key) for key in whole}
-            bare.append(timed(lambda: bare_loop(checked["all"], model)))
+            bare.append(timed(bare_loop, prepare(folder, "all"), model))
             for key, seconds in whole.items():
-                out = folder / f"run-{key}-{round_}"
-                seconds.append(timed(lambda key=key, out=out: audit_all(checked[key], model, out)))
+                seconds.append(timed(audit_all, prepare(folder, key), model, folder / f"run-{key}-{round_}"))
             print(
                 f"round {round_ + 1}: bare loop {bare[-1]:.1f} s, "
                 + ", ".join(f"{k} {v[-1]:.1f} s" for k, v in whole.items())
@@ -120,13 +118,13 @@ def bare_loop(checked: Preflight, model: torch.nn.Module) -> None:
         images = torch.from_numpy(np.stack([array for array in arrays if array is not None])).permute(0, 3, 1, 2)
         images.requires_grad_(True)
         scores = model(images)
-        torch.autograd.grad(scores.max(dim=1).values.sum(), [images, kept.pop()])
+        torch.autograd.grad(scores.amax(dim=1).sum(), [images, kept.pop()])
     hook.remove()
 
 
-def timed(call: Any) -> float:
+def timed(call: Any, *arguments: Any) -> float:
     started = time.perf_counter()
-    call()
+    call(*arguments)
     return time.perf_counter() - started
 
 

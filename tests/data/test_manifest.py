@@ -47,7 +47,9 @@ def test_parquet_gives_the_same_as_csv(table: pd.DataFrame, tmp_path: Path) -> N
         "split": {"column": "fold", "keep": [0]},
     }
     table.to_csv(tmp_path / "m.csv", index=False)
-    typed = table.assign(age=pd.to_numeric(table["age"]), fold=table["fold"].astype(int), person=table["person"].astype(float))
+    typed = table.assign(
+        age=pd.to_numeric(table["age"]), fold=table["fold"].astype(int), person=table["person"].astype(float)
+    )
     typed.to_parquet(tmp_path / "m.parquet")
     pd.testing.assert_frame_equal(load(tmp_path, **keys).rows, load(tmp_path, **{**keys, "manifest": "m.parquet"}).rows)
 
@@ -92,7 +94,9 @@ def test_image_folder_with_attributes(tmp_path: Path) -> None:
         ({"split": {"column": "fold", "keep": ["7"]}}, "no value '7'"),
     ],
 )
-def test_errors_name_column_row_and_fix(change: dict[str, Any], words: str, table: pd.DataFrame, tmp_path: Path) -> None:
+def test_errors_name_column_row_and_fix(
+    change: dict[str, Any], words: str, table: pd.DataFrame, tmp_path: Path
+) -> None:
     table.to_csv(tmp_path / "m.csv", index=False)
     with pytest.raises(DataError) as caught:
         load(tmp_path, **change)

@@ -42,7 +42,9 @@ def faces(shared: Path) -> np.ndarray:
     from PIL import Image
 
     paths = sorted(path for path in (shared / "data" / "london").rglob("*") if path.suffix in {".jpg", ".png"})
-    read = [np.asarray(Image.open(path).convert("L").resize((64, 64), Image.Resampling.BILINEAR)) for path in paths[:10]]
+    read = [
+        np.asarray(Image.open(path).convert("L").resize((64, 64), Image.Resampling.BILINEAR)) for path in paths[:10]
+    ]
     return (np.stack(read)[..., None] / 127.5 - 1).astype(np.float32)
 
 

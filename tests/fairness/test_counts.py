@@ -53,9 +53,7 @@ def test_missing_group_is_a_group_and_comes_last() -> None:
 
 
 def test_intersection_joins_names_and_values() -> None:
-    images, predictions = tables(
-        [("pos", "pos", "f", "old"), ("pos", "neg", "m", "(missing)")], ("sex", "age")
-    )
+    images, predictions = tables([("pos", "pos", "f", "old"), ("pos", "neg", "m", "(missing)")], ("sex", "age"))
     tensor = count_predictions(images, predictions, CLASSES, ["sex", "age"], [["sex", "age"]])["m"]
     assert tensor.groups["sex x age"] == ("f x old", "m x (missing)")
     assert tensor.groups["overall"] == ("all",)
@@ -67,17 +65,13 @@ def test_confusion_is_that_of_scikit_learn(cluster_size: int) -> None:
     cells = count_predictions(images, predictions, ["x", "y", "z"], ["a", "b"])["m"].along("a")
     for place, group in enumerate(cells.groups):
         rows = (images["attr_a"] == group).to_numpy()
-        expected = confusion_matrix(
-            images["label"][rows], predictions["predicted"][rows], labels=["x", "y", "z"]
-        )
+        expected = confusion_matrix(images["label"][rows], predictions["predicted"][rows], labels=["x", "y", "z"])
         assert (cells.confusion()[place] == expected).all()
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 1000), st.integers(1, 4), st.booleans())
-def test_any_split_into_shards_merges_to_the_same_counts(
-    n: int, seed: int, shards: int, clustered: bool
-) -> None:
+def test_any_split_into_shards_merges_to_the_same_counts(n: int, seed: int, shards: int, clustered: bool) -> None:
     images, predictions = random_tables(n, seed, cluster_size=2)
     arguments = (["x", "y", "z"], ["a", "b"], [["a", "b"]])
     whole = count_predictions(images, predictions, *arguments, clustered=clustered)["m"]

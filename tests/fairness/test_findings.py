@@ -29,9 +29,7 @@ RULE: dict[str, Any] = {
 
 
 def policy(*rules: dict[str, Any]) -> Policy:
-    return parse_policy(
-        {"name": "p", "rules": [{**RULE, "id": f"r{i}", **rule} for i, rule in enumerate(rules)]}
-    )
+    return parse_policy({"name": "p", "rules": [{**RULE, "id": f"r{i}", **rule} for i, rule in enumerate(rules)]})
 
 
 def accuracy(**groups: tuple[int, int]) -> tuple[pd.DataFrame, pd.DataFrame]:

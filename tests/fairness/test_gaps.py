@@ -86,9 +86,7 @@ def test_metrics_of_the_table() -> None:
 
 
 def test_no_negatives_means_undefined_not_zero() -> None:
-    row = pick(
-        gap_table(*tables(repeated(LONDON)), CLASSES, "pos", ["a"], draws=1), metric="false_positive_rate"
-    )
+    row = pick(gap_table(*tables(repeated(LONDON)), CLASSES, "pos", ["a"], draws=1), metric="false_positive_rate")
     assert row[["value", "low", "high", "p"]].isna().all()
     assert row["status"] == "undefined"
 
@@ -166,9 +164,7 @@ def test_permutation_p_within_clusters() -> None:
     assert p == pytest.approx(stats.binomtest(7, 8).pvalue, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    "units", [[(0, 0, 1, 3), (1, 0, 2, 2), (0, 1, 1, 1)], [(0, c, 2, c + 4) for c in range(3)]]
-)
+@pytest.mark.parametrize("units", [[(0, 0, 1, 3), (1, 0, 2, 2), (0, 1, 1, 1)], [(0, c, 2, c + 4) for c in range(3)]])
 def test_dealing_within_clusters_keeps_totals(units: list[tuple[int, int, int, int]]) -> None:
     assert 0 < rate_gap_p(clustered(*units), 99, np.random.default_rng(0)) <= 1
 
@@ -248,9 +244,7 @@ def test_level_at_which_the_tolerance_is_passed() -> None:
 def test_shared_clusters_narrow_the_gap() -> None:
     rng = np.random.default_rng(2)
     hard = rng.random(60) < 0.3
-    units = [
-        (g, c, int(not bad and (g == 0 or c % 6 > 0)), 1) for c, bad in enumerate(hard) for g in range(2)
-    ]
+    units = [(g, c, int(not bad and (g == 0 or c % 6 > 0)), 1) for c, bad in enumerate(hard) for g in range(2)]
     paired = compare(clustered(*units), Question("range", "higher"))
     apart = compare(
         plain(*((sum(u[2] for u in units if u[0] == g), 60) for g in range(2))), Question("range", "higher")

@@ -74,9 +74,7 @@ def test_group_without_positives_is_undefined_not_zero(table: pd.DataFrame, metr
 
 def test_f1_of_a_class_that_is_neither_there_nor_called_is_undefined() -> None:
     images, predictions = tables([("neg", "neg", "f")] * 3)
-    row = pick(
-        group_table(images, predictions, CLASSES, None, ["a"]), attribute="a", metric="f1", **{"class": "pos"}
-    )
+    row = pick(group_table(images, predictions, CLASSES, None, ["a"]), attribute="a", metric="f1", **{"class": "pos"})
     assert (row["n"], row["status"]) == (0, "undefined")
 
 
@@ -93,9 +91,7 @@ def test_group_whose_images_all_failed_still_appears() -> None:
 
 def test_intervals_and_their_method() -> None:
     images, predictions = tables(repeated(SMALL), clusters=None)
-    row = pick(
-        group_table(images, predictions, CLASSES, None, ["a"]), attribute="a", group="f", metric="accuracy"
-    )
+    row = pick(group_table(images, predictions, CLASSES, None, ["a"]), attribute="a", group="f", metric="accuracy")
     assert row["method"] == "clopper_pearson"
     assert row["low"] == pytest.approx(stats.beta.ppf(0.025, 7, 4))
 
@@ -103,9 +99,7 @@ def test_intervals_and_their_method() -> None:
 def test_clusters_are_counted_and_widen_the_interval() -> None:
     rows = repeated(SMALL)
     plain = group_table(*tables(rows), CLASSES, None, ["a"])
-    pairs = group_table(
-        *tables(rows, clusters=[f"p{place // 2}" for place in range(16)]), CLASSES, None, ["a"]
-    )
+    pairs = group_table(*tables(rows, clusters=[f"p{place // 2}" for place in range(16)]), CLASSES, None, ["a"])
     where = {"attribute": "overall", "metric": "accuracy"}
     one, two = pick(plain, **where), pick(pairs, **where)
     assert (two["n"], two["clusters"], two["method"]) == (16, 8, "korn_graubard")
@@ -121,9 +115,7 @@ def test_each_image_its_own_cluster_is_clopper_pearson() -> None:
 
 def test_one_cluster_gives_a_value_without_an_interval() -> None:
     images, predictions = tables(repeated(SMALL), clusters=["p"] * 10 + ["q", "q", "r", "r", "s", "s"])
-    row = pick(
-        group_table(images, predictions, CLASSES, None, ["a"]), attribute="a", group="f", metric="accuracy"
-    )
+    row = pick(group_table(images, predictions, CLASSES, None, ["a"]), attribute="a", group="f", metric="accuracy")
     assert (row["value"], row["status"], row["method"]) == (0.7, "too_few_clusters", "none")
     assert math.isnan(row["low"])
 
@@ -160,9 +152,7 @@ def test_scikit_learn_agrees(classes: tuple[str, ...], cluster_size: int) -> Non
 
 
 def test_calibration_error_by_hand() -> None:
-    images, predictions = tables(
-        [("pos", "pos", "f"), ("neg", "pos", "f"), ("pos", "pos", "f"), ("neg", "neg", "f")]
-    )
+    images, predictions = tables([("pos", "pos", "f"), ("neg", "pos", "f"), ("pos", "pos", "f"), ("neg", "neg", "f")])
     predictions["probabilities"] = [[0.1, 0.9], [0.1, 0.9], [0.3, 0.7], [1.0, 0.0]]
     table = group_table(images, predictions, CLASSES, None, ["a"])
     # Bins of 1/15: .9 twice (once right), .7 once (right), 1 once (right).
@@ -201,9 +191,7 @@ def test_auc_of_doubled_images_keeps_its_interval_under_clusters() -> None:
 
 
 def test_auc_of_one_takes_the_exact_bound() -> None:
-    found = area_under_curve(
-        np.array([0.9, 0.8, 0.7, 0.2, 0.1]), np.array([1, 1, 1, 0, 0], bool), np.arange(5)
-    )
+    found = area_under_curve(np.array([0.9, 0.8, 0.7, 0.2, 0.1]), np.array([1, 1, 1, 0, 0], bool), np.arange(5))
     assert (found.value, found.method, found.high) == (1.0, "exact_pairs", 1.0)
     assert found.low == pytest.approx(0.025 ** (1 / 2))
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from tests.integration.small import faircam, write_audit
 
 from audit.run import open_run
+from tests.integration.small import faircam, write_audit
 
 CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "missing column": ({"data__label": "lable"}, ("images.csv", "no column 'lable'", "Did you mean 'label'?")),

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.small import faircam, write_audit
-from tests.integration.test_run import assert_same_tables
 
 from audit.run import open_run
+from tests.integration.small import faircam, write_audit
+from tests.integration.test_run import assert_same_tables
 
 
 @pytest.fixture(scope="module")

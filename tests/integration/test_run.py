@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.integration.small import faircam, write_audit
 
 from audit.run import open_run
 from audit.run.schema import TABLES
+from tests.integration.small import faircam, write_audit
 
 
 @pytest.fixture(scope="module")

@@ -180,9 +180,23 @@ def test_probabilities_that_cannot_be_cut_must_be_declared() -> None:
     check_adapter(adapter)
 
 
+def test_one_logit_that_lies_between_0_and_1_by_chance_is_no_probability() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(90, 1))
+    with torch.no_grad():
+        module[1].weight.fill_(0.01)
+        module[1].bias.fill_(0.5)
+    adapter = wrap_model(module, ("no", "yes"), input_shape=SHAPE, head="sigmoid")
+    assert adapter.spec.score == "logit"
+
+
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("resnet18", "layer4"), ("mobilenet_v2", "features"), ("vgg11", "features.19"), ("squeezenet1_0", "classifier.2")],
+    [
+        ("resnet18", "layer4"),
+        ("mobilenet_v2", "features"),
+        ("vgg11", "features.19"),
+        ("squeezenet1_0", "classifier.2"),
+    ],
 )
 def test_layer_choice_on_known_networks(name: str, layer: str) -> None:
     module = torchvision.models.get_model(name, weights=None, num_classes=4)
@@ -202,7 +216,7 @@ def test_errors_say_what_is_wrong() -> None:
         wrap(torch_twin(), input_shape=(6, 5, 1))
     with pytest.raises(ModelError, match="has 4 outputs, but 2 classes"):
         wrap_model(torch_twin(), ("a", "b"), input_shape=SHAPE)
-    with pytest.raises(ModelError, match=r"gave \(2, 8, 6, 5\) for 2 images"):
+    with pytest.raises(ModelError, match=r"gave \(4, 8, 6, 5\) for 4 images"):
         wrap(torch_twin()[:2])
     with pytest.raises(ModelError, match="has no layer 'conv3'.*Did you mean 'conv"):
         wrap(net(), layer="conv3")
