@@ -22,6 +22,8 @@ __all__ = ["REGION_SHARE", "DefaultPolicy", "Policy", "Rule", "default_policy", 
 REGION_SHARE = "region_share"
 JUDGED_METRICS = (*(name for name, metric in METRICS.items() if metric.is_rate), REGION_SHARE)
 METHODS = ("saliency", "gradient_x_input", "grad_cam")
+JUDGED_METHODS = ("saliency", "gradient_x_input")
+"""Methods whose region shares the default policy judges; why Grad-CAM is not among them: decision 5."""
 
 
 class _Section(BaseModel):
@@ -184,8 +186,8 @@ def default_policy(
     attributes: Sequence[str],
     positive: str | None = None,
     should_not_matter: Sequence[str] = (),
-    methods: Sequence[str] = METHODS,
-    excess: float = 3.0,
+    methods: Sequence[str] = JUDGED_METHODS,
+    excess: float = 1.0,
 ) -> DefaultPolicy:
     """What is judged where the user gives no policy.
 
@@ -200,9 +202,9 @@ def default_policy(
         Regions on which the decision should not rest: attribution on each, by each method, may draw at
         most `excess` times the region's share of the image.
     methods : sequence of str
-        Explanation methods of the run.
+        Explanation methods of the run; those in `JUDGED_METHODS` are judged.
     excess : float
-        Tolerance of the region rules.
+        Tolerance of the region rules; an even map draws 1 times the region's share of the image.
 
     Returns
     -------
@@ -240,5 +242,6 @@ def default_policy(
         )
         for region in should_not_matter
         for method in methods
+        if method in JUDGED_METHODS
     ]
     return DefaultPolicy(name="default", rules=tuple(rules))

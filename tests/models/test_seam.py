@@ -37,7 +37,7 @@ def test_short_memory_halves_the_micro_batch_and_says_so() -> None:
 
 
 class Tiny(NumpyAdapter):
-    def _scores(self, batch: np.ndarray) -> np.ndarray:
+    def _scores(self, _batch: np.ndarray) -> np.ndarray:
         raise MemoryError
 
 

@@ -66,9 +66,12 @@ def run_fold(framework: Framework, fold: str, data: Path, out: Path, options: ar
     held_out = config.data.model_copy(update={"split": SplitConfig(column="fold", keep=(fold,))})
     test = load_arrays(load_dataset(held_out, data), config.preprocessing, held_out.max_pixels)
     score = balanced_accuracy(test.labels, predict_classes(framework, result.model, test.images))
-    print(f"{framework} fold {fold}: balanced accuracy {score:.3f} on {len(test.labels)} images, {seconds:.1f} s")
+    print(
+        f"{framework} fold {fold}: balanced accuracy {score:.3f} on {len(test.labels)} images, {seconds:.1f} s",
+        flush=True,
+    )
     for note in result.notes:
-        print(f"    {note}")
+        print(f"    {note}", flush=True)
     return score
 
 
