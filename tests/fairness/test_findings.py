@@ -174,7 +174,7 @@ def test_model_without_any_prediction_is_an_error() -> None:
     assert "no prediction of this model counts" in row["text"]
 
 
-def region_mass(share: float, spread: float, method: str = "grad_cam") -> pd.DataFrame:
+def region_mass(share: float, spread: float, method: str = "gradient_x_input") -> pd.DataFrame:
     rng = np.random.default_rng(0)
     shares = share + spread * rng.normal(size=50)
     return pd.DataFrame(
@@ -187,12 +187,13 @@ def region_mass(share: float, spread: float, method: str = "grad_cam") -> pd.Dat
     ("share", "spread", "verdict"), [(0.2, 0.02, "fail"), (0.02, 0.005, "pass"), (0.06, 0.02, "inconclusive")]
 )
 def test_region_that_should_not_matter(share: float, spread: float, verdict: str) -> None:
-    rules = default_policy([], None, ["marker"], ["grad_cam", "saliency"])
+    rules = default_policy([], None, ["marker"], ["grad_cam", "gradient_x_input", "saliency"], excess=3.0)
+    assert "region_share-marker-grad_cam" not in {rule.id for rule in rules.rules}
     table = verdicts(rules, PLANTED, regions=region_mass(share, spread))
-    row = pick(table, rule="region_share-marker-grad_cam")
+    row = pick(table, rule="region_share-marker-gradient_x_input")
     assert (row["verdict"], row["attribute"], row["group"]) == (verdict, "region", "marker")
     assert row["value"] == pytest.approx(share / 0.02, rel=0.2)
-    assert row["claims"] == ["region_groups:m:grad_cam:marker:overall:all"]
+    assert row["claims"] == ["region_groups:m:gradient_x_input:marker:overall:all"]
     other = pick(table, rule="region_share-marker-saliency")
     assert other["verdict"] == "inconclusive"
     assert "was not measured" in other["text"]
