@@ -90,6 +90,10 @@ def train(
     from audit.training.recipe import train as train_network
 
     settings = load_config(TrainConfig, config)
+    if settings.framework == "keras":
+        from audit.models.quiet import import_tensorflow
+
+        import_tensorflow()
     with Bars() as bars:
         result = train_network(
             settings, config.parent, out, progress=lambda record: bars.epoch(settings.name, settings.epochs, record)

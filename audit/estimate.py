@@ -1,19 +1,13 @@
-"""What an audit will cost, from timing a few images through the loaded models. Writes nothing."""
+"""What an audit will take, from timing a few images through every model. Writes nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from audit.config import ModelConfig
-from audit.data.images import Decoded
-from audit.engine.job import FileSource, OutputMap
-from audit.models.adapter import ModelAdapter
-from audit.models.loading import load_model
+from audit.engine.local import WorkerProcess
 from audit.pipeline import check_folder
 from audit.preflight import Preflight
 
@@ -39,63 +33,34 @@ def estimate(checked: Preflight, out: Path, *, trust_code: bool, resume: bool) -
     check_folder(out, checked.plan, resume)
     config = checked.config
     rows = len(checked.dataset)
-    lines = [
-        f"{rows} images, {len(config.models)} models, {len(checked.plan.shards)} shards a model. Nothing is written."
-    ]
-    explain = [shard for shard in checked.plan.shards if shard.stage == "explain"]
-    sample = rows if config.explanations.sample == "all" else sum(shard.stop - shard.start for shard in explain)
+    shards = len(checked.plan.shards)
+    lines = [f"{rows} images, {len(config.models)} models, {shards} shards a model. Nothing is written."]
+    every = config.explanations.sample == "all"
+    explained = rows if every else sum(shard.stop - shard.start for shard in checked.plan.stage("explain"))
     total, disk = 0.0, 0.0
     for model in config.models:
-        outputs = OutputMap.build(model, checked.classes)
-        adapter = load_model(model, checked.base, outputs.own, config.execution, trust_code)
-        forward, gradient, peak, size = _time(checked, model, adapter)
-        passes = 0 if config.explanations.sample == "all" else rows
-        seconds = passes * forward + sample * gradient
+        spec, cost = _measured(checked, model.name, trust_code)
+        seconds = (0 if every else rows) * cost["forward"] + explained * cost["gradient"]
         total += seconds
-        disk += sample * size
-        spec = adapter.spec
+        disk += explained * cost["map_bytes"]
+        size = " x ".join(str(length) for length in spec["input_shape"])
         lines.append(
-            f"{model.name}: {spec.framework} on {spec.device}, {spec.parameters:,} parameters, input "
-            f"{' x '.join(str(length) for length in spec.input_shape)}, CAM layer {spec.layer or 'none'}, "
-            f"score {spec.score}; about {_duration(seconds)}, a micro-batch holds about {peak / 1e6:.0f} MB of images"
+            f"{model.name}: {spec['framework']} on {spec['device']}, {spec['parameters']:,} parameters, input {size}, "
+            f"layer for Grad-CAM {spec['layer'] or 'none'}, score {spec['score']}; about {_duration(seconds)}, "
+            f"a micro-batch of images holds {cost['batch_bytes'] / 1e6:.1f} MB"
         )
-        adapter.close()
-    free = shutil.disk_usage(out.parent if out.parent.exists() else Path()).free
+    free = shutil.disk_usage(next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())).free
     lines.append(f"In all about {_duration(total)} and {disk / 1e6:.0f} MB of maps; {free / 1e9:.0f} GB are free.")
     if free < disk:
         lines.append("There is not enough room for the maps: lower explanations.sample.")
     return lines
 
 
-def _time(checked: Preflight, model: ModelConfig, adapter: ModelAdapter) -> tuple[float, float, float, float]:
-    """Seconds an image forward and with gradients, bytes of a micro-batch, bytes of an image's maps."""
-    source = FileSource(checked.dataset, model.preprocessing, checked.config.data.max_pixels)
-    size = min(checked.config.execution.micro_batch, len(checked.dataset))
-    started = time.perf_counter()
-    decoded = [source.read(position) for position in range(size)]
-    decode = (time.perf_counter() - started) / size
-    images = _batch(decoded, adapter)
-    layers = (adapter.spec.layer,) if adapter.spec.layer else ()
-    forward = _best(lambda: adapter.scores(images)) / len(images)
-    gradient = _best(lambda: adapter.gradient_pass(images, "predicted", layers)) / len(images)
-    maps = 2 * 4 * images.shape[1] * images.shape[2]
-    return decode + forward, decode + gradient, float(images.nbytes), float(maps)
-
-
-def _batch(decoded: list[Decoded], adapter: ModelAdapter) -> np.ndarray:
-    shape = adapter.spec.input_shape
-    arrays = [item.array for item in decoded if item.array is not None and item.array.shape == shape]
-    return np.stack(arrays) if arrays else np.zeros((1, *shape), np.float32)
-
-
-def _best(call: Callable[[], object]) -> float:
-    """Shortest of three, after one that warms up."""
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+def _measured(checked: Preflight, model: str, trust_code: bool) -> tuple[dict[str, Any], dict[str, float]]:
+    """Description and cost of a model, found in a process of its own."""
+    with contextlib.closing(WorkerProcess(checked.config, model, checked.base, trust_code)) as worker:
+        worker.wait_until_ready()
+        return worker.description, worker.measure()
 
 
 def _duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from audit.run import Run
 from reports.format import clean, plain, short
 
-__all__ = ["csv_name", "escape", "mark_up", "method_words", "run_date"]
+__all__ = ["csv_name", "escape", "image_tail", "mark_up", "method_words", "run_date"]
 
 _METHODS = {"grad_cam": "Grad-CAM", "gradient_x_input": "gradient × input"}
 
@@ -30,6 +30,12 @@ def escape(text: Any) -> str:
 def mark_up(text: Any, limit: int = 28) -> str:
     """Name for a Plotly text, shortened, none of it read as a tag."""
     return html.escape(short(text, limit), quote=False)
+
+
+def image_tail(image_id: str, limit: int = 14) -> str:
+    """End of an image's id, where ids differ, without the file's ending."""
+    name = re.sub(r"\.\w{2,5}$", "", clean(image_id))
+    return name if len(name) <= limit else f"…{name[1 - limit :]}"
 
 
 def method_words(method: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import pytest
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["MPLBACKEND"] = "Agg"
+
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401 - must come before TensorFlow: both bring LLVM, and the other order ends the process
 
 ROOT = Path(__file__).resolve().parent.parent
 

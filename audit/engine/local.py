@@ -85,6 +85,12 @@ class WorkerProcess:
         """Wait for the model to be loaded; its description is in `description` then."""
         self.description: dict[str, Any] = self._answer()["ready"]
 
+    def measure(self) -> dict[str, float]:
+        """Time a few images, as `audit.engine.measure.measure` does."""
+        self._order(measure=True)
+        cost: dict[str, float] = self._answer()["cost"]
+        return cost
+
     def begin(self, run: Path, fingerprint: str) -> None:
         """Say where to commit."""
         self._order(run=str(run.resolve()), fingerprint=fingerprint)

@@ -45,6 +45,7 @@ def _listen(stream: TextIO, orders: queue.SimpleQueue[str]) -> None:
 def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     from audit.data.manifest import load_dataset
     from audit.engine.job import FileSource, Job, OutputMap, audit_classes
+    from audit.engine.measure import measure
     from audit.engine.worker import Worker
     from audit.models.loading import load_model
 
@@ -57,25 +58,21 @@ def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     outputs = OutputMap.build(model, classes)
     adapter = load_model(model, base, outputs.own, config.execution, first["trust_code"])
     _answer(answers, ready=describe(adapter.spec))
-    second = json.loads(orders.get())
-    regions = config.data.regions.names if config.data.regions else {}
     source = FileSource(dataset, model.preprocessing, config.data.max_pixels)
-    job = Job(
-        Path(second["run"]),
-        second["fingerprint"],
-        model.name,
-        source,
-        outputs,
-        config.explanations,
-        regions,
-        config.execution.micro_batch,
-    )
-    worker = Worker(job, adapter)
+    regions = config.data.regions.names if config.data.regions else {}
+    worker = None
     while True:
         order = json.loads(orders.get())
-        if "sample" in order:
+        if "measure" in order:
+            _answer(answers, cost=measure(source, adapter))
+        elif "run" in order:
+            size = config.execution.micro_batch
+            run, fingerprint = Path(order["run"]), order["fingerprint"]
+            job = Job(run, fingerprint, model.name, source, outputs, config.explanations, regions, size)
+            worker = Worker(job, adapter)
+        elif worker is not None and "sample" in order:
             worker.use_sample(tuple(order["sample"]))
-        else:
+        elif worker is not None:
             _answer(answers, receipt=worker.run(Shard(**order["shard"])).to_json())
 
 

@@ -94,6 +94,8 @@ class Worker:
     ) -> list[dict[str, Any]]:
         """Prediction, targets and maps of a batch from one pass."""
         spec = self.adapter.spec
+        if not self._has_gradients:
+            return self._unexplained(positions, decoded, images, maps)
         layers = (spec.layer,) if spec.layer and "grad_cam" in maps else ()
         done = self.adapter.gradient_pass(images, self._targets(positions), layers)
         values = self._outcomes(done.scores)
@@ -106,6 +108,22 @@ class Worker:
             self._keep_thumbnail(position, item)
         for method, kept in maps.items():
             self._add_maps(method, done, images, positions, decoded, values, kept)
+        return values
+
+    @property
+    def _has_gradients(self) -> bool:
+        return "gradients" in self.adapter.spec.capabilities
+
+    def _unexplained(
+        self, positions: list[int], decoded: list[Decoded], images: np.ndarray, maps: dict[str, list[Any]]
+    ) -> list[dict[str, Any]]:
+        """Predictions of a black box, whose maps are not measured and say so."""
+        values = self._predicted(images)
+        for row, position, item in zip(values, positions, decoded, strict=True):
+            self._keep_thumbnail(position, item)
+            for method, kept in maps.items():
+                row |= {f"status_{method}": "not_measured", f"total_{method}": None}
+                kept.append(None)
         return values
 
     def _add_maps(
@@ -200,6 +218,8 @@ class Worker:
 
     def _cross_check(self, positions: tuple[int, ...]) -> pd.DataFrame:
         """Compare our maps with an outside implementation, image by image."""
+        if not self._has_gradients or not positions:
+            return pd.DataFrame()
         decoded, images = self._read(list(positions))
         layers = (self.adapter.spec.layer,) if self.adapter.spec.layer else ()
         done = self.adapter.gradient_pass(images, self._targets(list(positions)), layers)

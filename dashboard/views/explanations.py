@@ -13,14 +13,14 @@ from dashboard import data, overlays, parts, state
 from dashboard.overlays import Bytes
 from dashboard.regions import region_section
 from dashboard.selection import ANY, OUTCOMES, Wish, explained_images, outcome_options, pick
-from dashboard.text import escape, method_words
-from reports.format import clean, known, number, plain, rate, short, status_words
+from dashboard.text import escape, image_tail, method_words
+from reports.format import clean, known, number, plain, rate, status_words
 from reports.maps import NORMALISATION, SIGNED_METHODS
 
 __all__ = ["page"]
 
 _PER_PAGE = 24
-_GALLERY = 360
+_GALLERY = 372
 _ONE_ROW = 6
 _TILE = 168
 _THUMBNAIL = 120
@@ -104,7 +104,7 @@ def _thumbnail(run: Run, image_id: str, *, picked: bool) -> None:
         else:
             st.image(path, width=_THUMBNAIL, alt=f"Image {clean(image_id)}")
         st.button(
-            escape(short(image_id, 15)),
+            escape(image_tail(image_id)),
             key=f"pick_{image_id}",
             help=escape(f"Compare models on {image_id}"),
             on_click=state.put,

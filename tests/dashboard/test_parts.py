@@ -14,7 +14,7 @@ from dashboard.forests import group_forest, in_order
 from dashboard.overlays import overlay, picture
 from dashboard.parts import csv_bytes
 from dashboard.plots import forest, label_bars
-from dashboard.text import csv_name, escape, mark_up
+from dashboard.text import csv_name, escape, image_tail, mark_up
 from reports.palette import LIGHT
 from tests.dashboard.runs import HOSTILE
 
@@ -29,6 +29,14 @@ def test_escape_leaves_no_sign_that_acts() -> None:
 
 def test_mark_up_leaves_no_tag() -> None:
     assert "<" not in mark_up("<a href=x>y</a>", 60)
+
+
+@pytest.mark.parametrize(
+    ("image_id", "label"),
+    [("images__test-00010.png", "…s__test-00010"), ("synthetic-0000", "synthetic-0000"), ("a.b", "a.b")],
+)
+def test_image_label_keeps_the_end(image_id: str, label: str) -> None:
+    assert image_tail(image_id) == label
 
 
 def test_file_name_carries_run_model_and_date(runs: Path) -> None:

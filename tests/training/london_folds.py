@@ -44,6 +44,7 @@ def fold_config(framework: Framework, fold: str, options: argparse.Namespace) ->
             "preprocessing": {"size": [64, 64], "scale": [0, 1], "mean": [0.5] * 3, "std": [0.25] * 3},
             "optimiser": {"name": "adamw", "learning_rate": options.learning_rate, "weight_decay": 1e-2},
             "epochs": options.epochs,
+            "batch_size": options.batch_size,
             "augmentation": {"flip": True, "shift": 4},
             "device": options.device,
             "threads": options.threads,
@@ -82,6 +83,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with london.csv")
     parser.add_argument("--out", type=Path, help="keep the five models here (default: nowhere)")
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,0 +1,65 @@
+"""What a model costs an image: timed on a few real images through the loaded model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from audit.data.images import Decoded
+from audit.engine.job import ImageSource
+from audit.models.adapter import ModelAdapter
+
+__all__ = ["measure"]
+
+
+def measure(source: ImageSource, adapter: ModelAdapter) -> dict[str, float]:
+    """Time one micro-batch.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Its first images are used.
+    adapter : ModelAdapter
+        The loaded model.
+
+    Returns
+    -------
+    dict of str to float
+        ``forward`` and ``gradient``: seconds an image, decoding included; ``batch_bytes``: images of a micro-batch;
+        ``map_bytes``: two input-sized maps of an image.
+    """
+    size = min(adapter.micro_batch, len(source.rows))
+    started = time.perf_counter()
+    decoded = [source.read(position) for position in range(size)]
+    decode = (time.perf_counter() - started) / size
+    images = _batch(decoded, adapter)
+    forward = _best(lambda: adapter.scores(images)) / len(images)
+    gradient = forward
+    if "gradients" in adapter.spec.capabilities:
+        layers = (adapter.spec.layer,) if adapter.spec.layer else ()
+        gradient = _best(lambda: adapter.gradient_pass(images, "predicted", layers)) / len(images)
+    return {
+        "forward": decode + forward,
+        "gradient": decode + gradient,
+        "batch_bytes": float(images.nbytes),
+        "map_bytes": 2.0 * 4 * images.shape[1] * images.shape[2],
+    }
+
+
+def _batch(decoded: list[Decoded], adapter: ModelAdapter) -> np.ndarray:
+    shape = adapter.spec.input_shape
+    arrays = [item.array for item in decoded if item.array is not None and item.array.shape == shape]
+    return np.stack(arrays) if arrays else np.zeros((1, *shape), np.float32)
+
+
+def _best(call: Callable[[], object]) -> float:
+    """Shortest of three, after one that warms up."""
+    call()
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
