@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from audit.config import AuditConfig, load_config
-from audit.data.synthetic import DEMO_SEED, REGION_NAMES, demo_specs, draw, write
+from audit.data.synthetic import DEMO_EPOCHS, DEMO_SEED, REGION_NAMES, demo_specs, draw, write
 from audit.errors import InputError, ModelError
 from audit.pipeline import Progress, run_audit, silent
 from audit.preflight import preflight
@@ -148,7 +148,7 @@ def _train_config(kind: str, framework: str, seed: int) -> dict[str, Any]:
         },
         "validation": {"keep": ["validation"]},
         "preprocessing": _PREPROCESSING,
-        "epochs": 8,
+        "epochs": DEMO_EPOCHS,
         "seed": seed,
     }
 

@@ -32,7 +32,7 @@ def training_notes(
         Sentences; the first is always the gap between training and validation.
     """
     kept = history[best_epoch - 1]
-    notes = [_gap(kept), *_rising(history), *_collapse(kept, labels, predicted, classes)]
+    notes = [_gap(kept), *_rising(history, best_epoch), *_collapse(kept, labels, predicted, classes)]
     return tuple(notes)
 
 
@@ -47,13 +47,14 @@ def _gap(kept: EpochRecord) -> str:
     return f"{figures}. The gap of {gap:.3f} is no sign of over-fitting."
 
 
-def _rising(history: tuple[EpochRecord, ...]) -> list[str]:
+def _rising(history: tuple[EpochRecord, ...], best_epoch: int) -> list[str]:
     losses = [record.val_loss for record in history]
     lowest = int(np.argmin(losses))
     if len(losses) - lowest > 3 and losses[-1] > 1.1 * losses[lowest]:
+        kept = "that epoch was kept" if best_epoch == lowest + 1 else "`early_stopping` would keep that epoch"
         sentence = (
             f"Validation loss was lowest in epoch {lowest + 1} ({losses[lowest]:.3f}) and rose to "
-            f"{losses[-1]:.3f}, a sign of over-fitting; early stopping keeps the best epoch."
+            f"{losses[-1]:.3f}, a sign of over-fitting; {kept}."
         )
         return [sentence]
     return []

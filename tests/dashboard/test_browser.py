@@ -114,6 +114,7 @@ def test_forest_plot_is_drawn(server: Server, page: Page) -> None:
 
 def test_csv_download_has_name_and_content(server: Server, page: Page, runs: Path, tmp_path: Path) -> None:
     go(page, f"{server.url}/fairness?run=sample&model=biased-torch&attribute=tone&metric=accuracy")
+    page.get_by_role("button", name="Download CSV").nth(1).wait_for()  # the page is whole: the first is the chart's
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download CSV").first.click()
     file = waiting.value
