@@ -45,7 +45,8 @@ class FaircamError(Exception):
     def __str__(self) -> str:
         """One line: where, what, fix."""
         place = f"{self.where}: " if self.where else ""
-        mend = f" Fix: {self.fix}" if self.fix else ""
+        stop = "" if self.what.endswith((".", "?", "!")) else "."
+        mend = f"{stop} Fix: {self.fix}" if self.fix else ""
         return f"{place}{self.what}{mend}"
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -26,7 +26,15 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "missing manifest": ({"data__manifest": "image.csv"}, ("image.csv", "no such file")),
     "wrong root": ({"data__root": "regions"}, ("none of the 60 images is there",)),
     "import path without trust": (
-        {"models__0": {"name": "t", "framework": "torch", "architecture": "os:system"}},
+        {
+            "models__0": {
+                "name": "t",
+                "framework": "torch",
+                "architecture": "os:system",
+                "preprocessing": {"size": [12, 12]},
+                "classes": ["dull", "red"],
+            }
+        },
         ("os:system", "--trust-code"),
     ),
     "unknown split value": ({"data__split": {"column": "split", "keep": ["tset"]}}, ("'tset'", "Did you mean 'test'?")),
@@ -91,7 +99,7 @@ RULE = {"metric": "accuracy", "attribute": "light", "compare": "range", "toleran
         ({"compare": "reference", "reference": "brihgt"}, ("'brihgt'", "Did you mean 'bright'?")),
         ({"metric": "true_positive_rate", "class": "rde"}, ("'rde'", "Did you mean 'red'?")),
         ({"tolerance": 1.5}, ("tolerance", "1.5")),
-        ({"toleranse": 0.1}, ("'toleranse'", "Did you mean 'tolerance'?")),
+        ({"toleranse": 0.1}, ("'rules.0.toleranse'", "Did you mean 'tolerance'?")),
     ],
 )
 def test_policy_errors_come_before_anything_is_computed(

@@ -61,7 +61,13 @@ def test_torn_shard_is_redone(undisturbed: Path, tmp_path: Path) -> None:
 def test_interrupt_keeps_what_was_committed(undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-P", "-m", "audit.cli", "run", str(undisturbed / "audit.yaml"), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_interruptible,
+    )
     deadline = time.monotonic() + 120
     while committed(out) < 5 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -72,6 +78,11 @@ def test_interrupt_keeps_what_was_committed(undisturbed: Path, tmp_path: Path) -
     assert "--resume" in errors
     assert faircam("run", undisturbed / "audit.yaml", "--out", out, "--resume").returncode == 0
     assert_same_tables(undisturbed / "run", out)
+
+
+def _interruptible() -> None:
+    """Undo what a shell does to commands in the background: it has them ignore an interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def committed(out: Path) -> int:
