@@ -20,6 +20,7 @@ __all__ = ["app", "main"]
 
 _INTERNAL = 70
 _INCOMPLETE = 3
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     name="faircam",
@@ -200,13 +201,15 @@ def _own(package: str) -> None:
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except FaircamError as error:
         _stop(f"Error: {error}", error.exit_code)
-    except KeyboardInterrupt:
-        _stop("Stopped. What was committed is kept: use --resume to go on.", _INCOMPLETE)
     except Exception as error:  # everything else is a defect of ours or of the installation
         _handle(error)
+    else:
+        if code == _INTERRUPTED:
+            _stop("Stopped. What a run had committed is kept: use --resume to go on.", _INCOMPLETE)
+        raise SystemExit(code or 0)
 
 
 def _handle(error: Exception) -> None:

@@ -66,7 +66,7 @@ def test_interrupt_keeps_what_was_committed(undisturbed: Path, tmp_path: Path) -
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_interruptible,
+        preexec_fn=_interruptible,  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + 120
     while committed(out) < 5 and process.poll() is None and time.monotonic() < deadline:
