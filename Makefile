@@ -1,6 +1,7 @@
 # `make demo` and `make test` need Python 3.11 to 3.13, make and a package index, nothing else.
 PYTHON ?= python3
 VENV ?= .venv
+SHARED ?= $(or $(FAIRCAM_SHARED),../shared)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
@@ -46,7 +47,8 @@ bench: $(VENV)/.dev ## Ratios against captum, tf-explain and the bound of one pa
 	$(BIN)/python -P tests/benchmarks/bench_audit.py
 
 london: $(VENV)/.dev ## Five person-wise folds on the London set, in both frameworks (needs ../shared)
-	$(BIN)/python -P tests/training/london_folds.py
+	$(BIN)/python -P tests/training/london_folds.py --framework torch --data $(SHARED)/data/london
+	$(BIN)/python -P tests/training/london_folds.py --framework keras --data $(SHARED)/data/london
 
 clean: ## Remove the environment, the demo and caches
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -8,8 +8,8 @@ import streamlit as st
 from audit.run import Run
 from dashboard import data, parts, plots, state
 from dashboard.forests import in_order, region_forest
-from dashboard.text import escape, method_words
-from reports.format import plain, status_words
+from dashboard.text import escape
+from reports.format import method_words, plain, status_words
 
 __all__ = ["region_section"]
 

@@ -8,11 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from audit.run import Run
-from reports.format import clean, plain, short
+from reports.format import clean, short
 
-__all__ = ["csv_name", "escape", "image_tail", "mark_up", "method_words", "run_date"]
-
-_METHODS = {"grad_cam": "Grad-CAM", "gradient_x_input": "gradient × input"}
+__all__ = ["csv_name", "escape", "image_tail", "mark_up", "run_date"]
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -36,11 +34,6 @@ def image_tail(image_id: str, limit: int = 14) -> str:
     """End of an image's id, where ids differ, without the file's ending."""
     name = re.sub(r"\.\w{2,5}$", "", clean(image_id))
     return name if len(name) <= limit else f"…{name[1 - limit :]}"
-
-
-def method_words(method: str) -> str:
-    """An explanation method's name in words."""
-    return _METHODS.get(method, plain(method))
 
 
 def run_date(run: Run) -> str:

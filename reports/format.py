@@ -13,6 +13,7 @@ __all__ = [
     "count",
     "interval",
     "known",
+    "method_words",
     "metric_words",
     "number",
     "p_value",
@@ -31,6 +32,8 @@ NOTHING = "–"
 
 # Controls but tab and newline, lone surrogates, marks that reorder text beyond their element, non-characters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\ufffe\uffff]")
+
+_METHODS = {"saliency": "Saliency", "gradient_x_input": "Gradient × input", "grad_cam": "Grad-CAM"}
 
 _STATUSES = {
     "ok": "ok",
@@ -130,6 +133,11 @@ def status_words(status: Any) -> str:
     """A status in words a reader understands."""
     text = clean(status) if known(status) else "not measured"
     return _STATUSES.get(text, plain(text))
+
+
+def method_words(method: Any) -> str:
+    """An explanation method as the literature calls it."""
+    return _METHODS.get(str(method), plain(method))
 
 
 def metric_words(metric: str, class_name: Any = None) -> str:

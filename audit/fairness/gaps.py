@@ -15,23 +15,11 @@ from audit.fairness.metrics import METRICS
 from audit.fairness.permutation import Permutations
 from audit.fairness.rates import rate_units
 from audit.fairness.rows import OVERALL
+from audit.run.schema import columns
 
 __all__ = ["GAP_COLUMNS", "gap_metrics", "gap_table", "measure", "small_groups"]
 
-GAP_COLUMNS = (
-    "model",
-    "attribute",
-    "metric",
-    "class",
-    "group",
-    "reference",
-    "value",
-    "low",
-    "high",
-    "p",
-    "method",
-    "status",
-)
+GAP_COLUMNS = tuple(columns("gaps"))
 
 
 def gap_table(

@@ -15,23 +15,11 @@ from audit.fairness.metrics import METRICS, Metric
 from audit.fairness.rates import rate_units
 from audit.fairness.rows import group_labels, positions, slice_columns, sorted_groups, usable_rows
 from audit.fairness.scores import Score, area_under_curve, brier_score, calibration_error, log_loss
+from audit.run.schema import columns
 
 __all__ = ["GROUP_COLUMNS", "check_positive", "group_table", "tabulate"]
 
-GROUP_COLUMNS = (
-    "model",
-    "attribute",
-    "group",
-    "metric",
-    "class",
-    "n",
-    "clusters",
-    "value",
-    "low",
-    "high",
-    "method",
-    "status",
-)
+GROUP_COLUMNS = tuple(columns("groups"))
 
 Block = dict[str, Any]
 

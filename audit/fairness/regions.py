@@ -11,6 +11,7 @@ from audit.errors import InputError
 from audit.fairness.intervals import Mean, mean_interval
 from audit.fairness.permutation import Permutations, mean_gap_p
 from audit.fairness.rows import cluster_names, group_labels, slice_columns, sorted_groups
+from audit.run.schema import columns
 
 __all__ = [
     "REGION_COLUMNS",
@@ -21,21 +22,7 @@ __all__ = [
     "region_rows",
 ]
 
-REGION_COLUMNS = (
-    "model",
-    "method",
-    "region",
-    "attribute",
-    "group",
-    "n",
-    "clusters",
-    "value",
-    "area",
-    "low",
-    "high",
-    "method_interval",
-    "status",
-)
+REGION_COLUMNS = tuple(columns("region_groups"))
 
 
 def region_group_table(

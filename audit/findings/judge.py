@@ -16,32 +16,11 @@ from audit.findings.measured import Measured, gather, measure_rule
 from audit.findings.policy import REGION_SHARE, DefaultPolicy, Policy, Rule
 from audit.findings.power import images_to_settle
 from audit.findings.wording import compose
+from audit.run.schema import columns
 
 __all__ = ["FINDING_COLUMNS", "VERDICTS", "finding_id", "judge", "summary"]
 
-FINDING_COLUMNS = (
-    "finding_id",
-    "rule",
-    "model",
-    "attribute",
-    "group",
-    "reference",
-    "metric",
-    "class",
-    "value",
-    "low",
-    "high",
-    "p",
-    "p_adjusted",
-    "threshold",
-    "n_to_settle",
-    "verdict",
-    "tier",
-    "preregistered",
-    "policy_sha256",
-    "text",
-    "claims",
-)
+FINDING_COLUMNS = tuple(columns("findings"))
 NUMBERS = ("value", "low", "high", "p", "p_adjusted", "threshold", "n_to_settle")
 
 VERDICTS = ("fail", "error", "inconclusive", "warn", "pass", "waived")

@@ -13,8 +13,8 @@ from dashboard import data, overlays, parts, state
 from dashboard.overlays import Bytes
 from dashboard.regions import region_section
 from dashboard.selection import ANY, OUTCOMES, Wish, explained_images, outcome_options, pick
-from dashboard.text import escape, image_tail, method_words
-from reports.format import clean, known, number, plain, rate, status_words
+from dashboard.text import escape, image_tail
+from reports.format import clean, known, method_words, number, plain, rate, status_words
 from reports.maps import NORMALISATION, SIGNED_METHODS
 
 __all__ = ["page"]

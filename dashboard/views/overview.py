@@ -9,27 +9,14 @@ import pandas as pd
 import streamlit as st
 
 from audit.run import Run
+from audit.run.schema import columns
 from dashboard import data, parts, plots, state
-from dashboard.text import escape, method_words
-from reports.format import clean, count, known, metric_words, plain
+from dashboard.text import escape
+from reports.format import clean, count, known, method_words, metric_words, plain
 from reports.palette import VERDICT_ORDER, verdict_style
 
 __all__ = ["page"]
 
-_COLUMNS = ("finding_id", "rule", "model", "attribute", "group", "reference", "metric", "class", "value")
-_MORE = (
-    "low",
-    "high",
-    "p",
-    "p_adjusted",
-    "threshold",
-    "n_to_settle",
-    "verdict",
-    "tier",
-    "preregistered",
-    "text",
-    "claims",
-)
 _REGION_SHARE = "region_share"
 _MOST = 40
 _FOLDED = ("waived", "pass")
@@ -39,7 +26,7 @@ def page(run: Run) -> None:
     """Show the page."""
     st.title(escape(run.name))
     st.text(_about(run))
-    findings = data.table(run, "findings", _COLUMNS + _MORE)
+    findings = data.table(run, "findings", tuple(columns("findings")))
     st.header("Findings")
     _verdicts(run, findings)
     _findings(run, findings)

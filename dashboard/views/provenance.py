@@ -12,8 +12,8 @@ import streamlit as st
 from audit.run import Run
 from dashboard import data, parts
 from dashboard.files import check_plan, report_bytes, run_files, written_tables
-from dashboard.text import csv_name, escape, method_words
-from reports.format import clean, count, known, number, plain, scientific, status_words
+from dashboard.text import csv_name, escape
+from reports.format import clean, count, known, method_words, number, plain, scientific, status_words
 
 __all__ = ["page"]
 

@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from reports.figures import Curve, CurvesFigure
-from reports.format import NOTHING, clean, count, known, number, rate, scientific, status_words
+from reports.format import NOTHING, clean, count, known, method_words, number, rate, scientific, status_words
 from reports.nodes import Block, Bullets, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section
-from reports.sections.explanations import method_name
 from reports.sections.facts import Facts, capped, muted, pick, records
 
 __all__ = ["crosschecks", "training"]
@@ -41,7 +40,7 @@ def crosschecks(facts: Facts) -> Section:
 def _checked(key: Any, part: pd.DataFrame) -> list[tuple[Cell, ...]]:
     """One row for what was compared, one for each reason why something was not."""
     model, method, provider = key
-    heads = (Cell(method_name(str(method))), Cell(clean(model)), Cell(clean(provider)))
+    heads = (Cell(method_words(method)), Cell(clean(model)), Cell(clean(provider)))
     rows: list[tuple[Cell, ...]] = []
     for status, some in part.groupby("status", sort=False):
         notes = "; ".join(clean(note) for note in some["note"].dropna().unique() if str(note).strip())

@@ -8,22 +8,16 @@ from typing import Any
 import pandas as pd
 
 from reports.figures import ForestFigure, ForestRow
-from reports.format import clean, count, known, plain, rate, status_words
+from reports.format import clean, count, known, method_words, plain, rate, status_words
 from reports.maps import NORMALISATION
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Legend, Paragraph, Section, Table
 from reports.sections.facts import VALUE_COLUMNS, Facts, capped, muted, pick, records, value_cells
 from reports.sections.gallery import galleries
 
-__all__ = ["METHOD_NAMES", "explanations", "method_name"]
+__all__ = ["explanations"]
 
-METHOD_NAMES = {"saliency": "Saliency", "gradient_x_input": "Gradient × input", "grad_cam": "Grad-CAM"}
 _FIRST = ("grad_cam", "saliency", "gradient_x_input")
 _MOST_DRAWN = 24
-
-
-def method_name(method: str) -> str:
-    """A method as the literature calls it."""
-    return METHOD_NAMES.get(method, plain(method))
 
 
 def explanations(facts: Facts) -> Section:
@@ -86,7 +80,7 @@ def _overall(facts: Facts, table: pd.DataFrame) -> FigureRow:
     figures = []
     for model in facts.run.models:
         part = pick(table, model=model, attribute="overall")
-        lines = [_line(row, f"{clean(row['region'])}, {method_name(row['method'])}") for row in records(part)]
+        lines = [_line(row, f"{clean(row['region'])}, {method_words(row['method'])}") for row in records(part)]
         if lines:
             title = f"{clean(model)}: share of attribution by region and method"
             figures.append(FigureBlock(_figure(title, lines), title))
@@ -116,7 +110,7 @@ def _by_group(facts: Facts, table: pd.DataFrame, name: str) -> list[Block]:
             for model in facts.run.models:
                 rows = records(pick(part, model=model, region=region, method=method))[:_MOST_DRAWN]
                 if rows:
-                    title = f"{clean(model)}: {clean(region)}, {method_name(method)}, by {clean(name)}"
+                    title = f"{clean(model)}: {clean(region)}, {method_words(method)}, by {clean(name)}"
                     lines = [_line(row, clean(row["group"])) for row in rows]
                     figures.append(FigureBlock(_figure(title, lines), title))
             if figures:
@@ -145,7 +139,7 @@ def _table(table: pd.DataFrame, attribute: str, caption: str, *, folded: bool = 
     for row in records(part):
         area = Cell(rate(row["area"])) if known(row["area"]) else muted(status_words(row["status"]))
         heads = (Cell(clean(row["region"])), Cell(clean(row["group"])), Cell(clean(row["model"])))
-        rows.append((*heads, Cell(method_name(row["method"])), *value_cells(row), area))
+        rows.append((*heads, Cell(method_words(row["method"])), *value_cells(row), area))
     columns = [Column("Region"), Column("Group"), Column("Model"), Column("Method"), *VALUE_COLUMNS]
     columns.append(Column("Area of region", numeric=True))
     return capped(caption, columns, rows, source="region_groups", folded=folded)

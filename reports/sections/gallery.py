@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from reports.figures import MapTile
-from reports.format import clean, known, plain, rate, status_words
+from reports.format import clean, known, method_words, plain, rate, status_words
 from reports.maps import map_uri, picture_uri
 from reports.nodes import Gallery, GalleryCard, GalleryModel
 from reports.sections.facts import MISSING, Facts, records
@@ -22,7 +22,6 @@ MOST_IMAGES = 24
 MOST_BYTES = 3_000_000
 """Pictures take at most this many characters, so that a report stays below 5 MB."""
 
-_METHODS = {"saliency": "Saliency", "gradient_x_input": "Gradient × input", "grad_cam": "Grad-CAM"}
 _OVERLAID = frozenset({"grad_cam"})
 
 
@@ -120,7 +119,7 @@ def _model(source: _Source, model: str, image: str, pixels: npt.NDArray[np.uint8
 
 
 def _tile(source: _Source, model: str, image: str, method: str, pixels: npt.NDArray[np.uint8] | None) -> MapTile:
-    name = _METHODS.get(method, plain(method))
+    name = method_words(method)
     values = source.maps[model, method].get(image)
     row = source.explained.get((model, image, method), {})
     if values is None:
