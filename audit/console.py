@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bars", "findings_table", "say", "warn"]
 
-_OUT = Console(soft_wrap=True, highlight=False)
+_OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
 _ERR = Console(stderr=True, soft_wrap=True, highlight=False)
 _MARKS = {"fail": ("✗", "red"), "inconclusive": ("?", "yellow"), "warn": ("!", "yellow"), "pass": ("✓", "green")}
 _ORDER = {"fail": 0, "error": 1, "inconclusive": 2, "warn": 3, "pass": 4, "waived": 5}

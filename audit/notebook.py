@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from audit.config import AuditConfig, parse_config
+from audit.console import Bars
 from audit.data.images import Decoded
 from audit.data.manifest import MISSING, Dataset
 from audit.engine.job import Job, OutputMap, audit_classes, check_labels
@@ -69,6 +71,7 @@ def audit(
     regions: np.ndarray | None = None,
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    progress: bool = True,
 ) -> Run:
     """Audit a model that is in memory on images that are in memory.
 
@@ -92,6 +95,8 @@ def audit(
         Keys as in `audit.yaml`: `name`, `positive`, `explanations`, `execution`, `seed`; `intersections`
         and `regions` (``{names, should_not_matter}``); of the model `classes`, `outputs`, `head`,
         `score` and `layer`.
+    progress : bool
+        Whether to show bars.
 
     Returns
     -------
@@ -110,7 +115,8 @@ def audit(
     >>> rng = np.random.default_rng(0)
     >>> weights = {"W1": np.eye(3), "b1": np.zeros(3), "W2": rng.normal(size=(3, 2)), "b2": np.zeros(2)}
     >>> images = rng.random((40, 8, 8, 3), np.float32)
-    >>> run = audit(NumpyAdapter(weights, (8, 8, 3), ("no", "yes")), images, ["no", "yes"] * 20)
+    >>> model = NumpyAdapter(weights, (8, 8, 3), ("no", "yes"))
+    >>> run = audit(model, images, ["no", "yes"] * 20, progress=False)
     >>> run.complete
     True
     """
@@ -147,7 +153,9 @@ def audit(
     job = Job(folder, "", entry.name, source, outputs, config.explanations, names, config.execution.micro_batch)
     crew = InlineCrew(Worker(job, adapter), describe(adapter.spec))
     try:
-        return execute(checked, {entry.name: crew}, folder, {"in_memory": True}, silent)
+        with Bars() if progress else nullcontext() as bars:
+            tell = bars.update if bars else silent
+            return execute(checked, {entry.name: crew}, folder, {"in_memory": True}, tell)
     finally:
         crew.close()
 

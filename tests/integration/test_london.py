@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from tests.integration.small import faircam
 
 from audit.fairness import newcombe
 from audit.run import Run, open_run
+from tests.integration.small import faircam
 
 pytestmark = [pytest.mark.shared, pytest.mark.torch, pytest.mark.tensorflow]
 
