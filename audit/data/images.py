@@ -177,7 +177,7 @@ def thumbnail(picture: Image.Image, preprocessing: Preprocessing, longest: int =
         shorter_side=None if shorter is None else round(shorter * factor),
         crop=scaled(preprocessing.crop),
     )
-    return _resize(picture, geometry, Image.Resampling.LANCZOS)
+    return _resize(picture, geometry, Image.Resampling.BILINEAR)
 
 
 def decode_regions(root: Path, relative: str, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray | Decoded:

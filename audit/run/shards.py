@@ -82,7 +82,15 @@ def write_shard(run: Path, receipt: Receipt, rows: pd.DataFrame, maps: Mapping[s
     metadata.pop(b"pandas", None)
     table = table.replace_schema_metadata(metadata)
     path = shard_path(run, receipt.model, receipt.shard)
-    commit(path, lambda partial: pq.write_table(table, partial, compression="zstd", compression_level=1))
+    plain = [name for name in table.column_names if not name.startswith(MAP_PREFIX)]
+    # Raw maps look like noise to a compressor: trying costs more time than the rest of the shard and saves nothing.
+    compression = dict.fromkeys(table.column_names, "none") | dict.fromkeys(plain, "zstd")
+    commit(
+        path,
+        lambda partial: pq.write_table(
+            table, partial, compression=compression, use_dictionary=plain, write_statistics=plain
+        ),
+    )
 
 
 def _tensor_column(values: Sequence[Any]) -> pa.Array:
