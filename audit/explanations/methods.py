@@ -61,7 +61,7 @@ def gradient_x_input(result: GradientPass, images: np.ndarray, layer: str | None
     Shrikumar et al. 2016. It depends on where preprocessing puts zero.
     """
     values = images.astype(result.input_gradient.dtype, copy=False)
-    return np.einsum("nhwc,nhwc->nhw", result.input_gradient, values)
+    return np.asarray(np.einsum("nhwc,nhwc->nhw", result.input_gradient, values))
 
 
 def grad_cam(result: GradientPass, images: np.ndarray, layer: str | None = None) -> np.ndarray | None:  # noqa: ARG001
