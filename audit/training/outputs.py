@@ -7,16 +7,13 @@ import json
 import statistics
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from audit.config import ModelConfig, Preprocessing
 from audit.models.networks import ARCHITECTURES, NetworkArguments
-from audit.training.settings import EpochRecord
-
-if TYPE_CHECKING:
-    from audit.training.recipe import TrainingResult
+from audit.training.settings import EpochRecord, TrainingResult
 
 __all__ = ["model_entry", "write_outputs"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,43 +21,17 @@ from audit.data.manifest import Dataset, load_dataset
 from audit.errors import DataError, InputError
 from audit.training.notes import training_notes
 from audit.training.outputs import write_outputs
-from audit.training.settings import FitResult, Images, Integers, Progress, TrainingData, TrainingSettings
+from audit.training.settings import (
+    FitResult,
+    Images,
+    Integers,
+    Progress,
+    TrainingData,
+    TrainingResult,
+    TrainingSettings,
+)
 
 __all__ = ["TrainingResult", "check_free", "predict_classes", "save", "train", "train_arrays"]
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """A finished training.
-
-    Parameters
-    ----------
-    fit : FitResult
-        Model, history, best epoch, device.
-    settings : TrainingSettings
-    classes : tuple of str
-    input_shape : tuple of int
-        Height, width, channels.
-    images : tuple of int
-        Number of training and of validation images.
-    notes : tuple of str
-        In plain words: over-fitting, collapse, images left out.
-    folder : Path or None
-        Where the files are.
-    """
-
-    fit: FitResult
-    settings: TrainingSettings
-    classes: tuple[str, ...]
-    input_shape: tuple[int, int, int]
-    images: tuple[int, int]
-    notes: tuple[str, ...]
-    folder: Path | None = None
-
-    @property
-    def model(self) -> Any:
-        """The trained network."""
-        return self.fit.model
 
 
 class _Loop(Protocol):

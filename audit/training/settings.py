@@ -1,9 +1,10 @@
-"""What the two training loops take and give back: frozen records, no framework and no files."""
+"""What a training takes and gives back: frozen records, no framework and no files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from audit.config import Augmentation, NetworkConfig, OptimiserConfig, TrainConf
 from audit.errors import InputError
 from audit.models.networks import Arrays, NetworkArguments, initial_arrays
 
-__all__ = ["EpochRecord", "FitResult", "Progress", "TrainingData", "TrainingSettings", "targets"]
+__all__ = ["EpochRecord", "FitResult", "Progress", "TrainingData", "TrainingResult", "TrainingSettings", "targets"]
 
 Images = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -150,6 +151,40 @@ class FitResult:
 
 
 Progress = Callable[[EpochRecord], None]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished training.
+
+    Parameters
+    ----------
+    fit : FitResult
+        Model, history, best epoch, device.
+    settings : TrainingSettings
+    classes : tuple of str
+    input_shape : tuple of int
+        Height, width, channels.
+    images : tuple of int
+        Number of training and of validation images.
+    notes : tuple of str
+        In plain words: over-fitting, collapse, images left out.
+    folder : Path or None
+        Where the files are.
+    """
+
+    fit: FitResult
+    settings: TrainingSettings
+    classes: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    images: tuple[int, int]
+    notes: tuple[str, ...]
+    folder: Path | None = None
+
+    @property
+    def model(self) -> Any:
+        """The trained network."""
+        return self.fit.model
 
 
 def targets(labels: Integers, outputs: int) -> Images:
