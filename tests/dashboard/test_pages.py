@@ -121,7 +121,7 @@ def test_explanations_show_each_model_and_method(runs: Path, open_app: OpenApp) 
     app = open_app(runs, "explanations")
     assert [item.value for item in app.subheader] == ["biased\\-torch", "biased\\-keras"]
     said = texts(app)
-    for words in ("saliency", "gradient × input", "Grad\\-CAM"):
+    for words in ("Saliency", "Gradient × input", "Grad\\-CAM"):
         assert said.count(f"**{words}**") == 2
     assert "layer relu2" in said
     assert "logit" in said
