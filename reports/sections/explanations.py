@@ -29,8 +29,11 @@ def explanations(facts: Facts) -> Section:
     blocks: list[Block] = [Paragraph(_sample(table)), *_regions(facts)]
     shown = galleries(facts)
     if shown:
+        cards = sum(len(gallery.cards) for gallery in shown)
         text = (
-            f"For display, {NORMALISATION}; brightness can therefore not be compared between pictures. Grad-CAM is "
+            f"{count(cards)} of {count(table['image_id'].nunique())} explained images are shown; the run holds the "
+            f"maps of all. For display, {NORMALISATION}; brightness can therefore not be compared between pictures. "
+            "Grad-CAM is "
             "laid over the image in grey, enlarged bilinearly with half-pixel centres. Images are chosen by group "
             "and outcome, those that a model got wrong first; they illustrate and prove nothing. "
             "They come from the audited data: whoever receives this report receives these images."
