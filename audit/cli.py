@@ -222,6 +222,9 @@ def _handle(error: Exception) -> None:
         _stop(f"Error: the package '{error.name}' is not installed. Fix: {_extra_for(error.name)}", 2)
     if os.environ.get("FAIRCAM_TRACEBACK"):
         raise error
+    if isinstance(error, OSError):
+        mend = "mend the cause; a run keeps what it had committed and goes on with --resume"
+        _stop(f"Error: {error}. Fix: {mend}", _INCOMPLETE)
     kind = type(error).__name__
     _stop(f"Internal error: {kind}: {error}\nSet FAIRCAM_TRACEBACK=1 to see where, and please report it.", _INTERNAL)
 

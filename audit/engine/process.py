@@ -29,6 +29,9 @@ def main() -> None:
     threading.Thread(target=_listen, args=(sys.stdin, orders), daemon=True).start()
     try:
         _serve(orders, answers)
+    except OSError as error:  # a full disk, say: the parent tells it in one line
+        fix = "mend the cause, then use --resume; what was committed is kept"
+        _answer(answers, error={"kind": "IncompleteRun", "what": str(error), "where": None, "fix": fix})
     except FaircamError as error:
         _answer(
             answers, error={"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
