@@ -76,10 +76,11 @@ def gap_table(
             for metric, name in gap_metrics(classes, positive):
                 question = Question("range", METRICS[metric].direction, min_n)
                 found = measure(tensor, attribute, (metric, name), question, permutations)
-                row = (model, attribute, metric, name, found.group, found.reference, found.value)
-                rows.append((*row, *found.interval(alpha), found.p, found.method, found.status))
+                row = (model, attribute, metric, name, "range", found.group, found.reference, found.value)
+                nan = float("nan")
+                rows.append((*row, *found.interval(alpha), found.p, nan, nan, found.method, found.status))
     table = pd.DataFrame(rows, columns=list(GAP_COLUMNS))
-    numbers = ("value", "low", "high", "p")
+    numbers = ("value", "low", "high", "p", "p_adjusted", "detectable")
     return table.astype({name: "float64" if name in numbers else "str" for name in GAP_COLUMNS})
 
 

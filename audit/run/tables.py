@@ -36,7 +36,7 @@ def write_table(run: Path, name: str, frame: pd.DataFrame) -> None:
     name : str
         Table name, a key of `audit.run.schema.TABLES`.
     frame : DataFrame
-        Must hold every fixed column; `images` may also hold ``attr_*`` columns.
+        Must hold every fixed column; `images` and `members` may also hold ``attr_*`` columns.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def write_table(run: Path, name: str, frame: pd.DataFrame) -> None:
     """
     fields = dict(_fields(name))
     extra = [column for column in frame.columns if column not in fields]
-    if name == "images":
+    if name in ("images", "members"):
         fields |= {column: pa.string() for column in extra if column.startswith("attr_")}
     wrong = [column for column in frame.columns if column not in fields]
     missing = [column for column in fields if column not in frame.columns]
@@ -89,6 +89,10 @@ def read_table(run: Path, name: str, **options: Any) -> pd.DataFrame:
             fix="`faircam run --resume` makes it again",
         ) from error
     frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas_type)
+    if options.get("columns") is None:
+        for column in _fields(name):  # an older run may lack columns that came later
+            if column not in frame:
+                frame[column] = None
     return frame
 
 
