@@ -8,7 +8,9 @@ from __future__ import annotations
 from audit.fairness.comparisons import Question, compare, exceedance_level
 from audit.fairness.contrasts import Comparison
 from audit.fairness.counts import CountTensor, GroupCells, count_predictions
-from audit.fairness.gaps import GAP_COLUMNS, gap_metrics, gap_table, measure, small_groups
+from audit.fairness.coverage import COVERAGE_COLUMNS, coverage_table
+from audit.fairness.curves import CURVE_COLUMNS, curve_table
+from audit.fairness.gaps import COMPARABLE, GAP_COLUMNS, gap_metrics, gap_table, measure, small_groups
 from audit.fairness.groups import GROUP_COLUMNS, group_table
 from audit.fairness.intervals import (
     Mean,
@@ -20,7 +22,13 @@ from audit.fairness.intervals import (
     newcombe,
     wilson,
 )
+from audit.fairness.lattice import lattice_table
+from audit.fairness.leakage import leakage_table
+from audit.fairness.membership import membership_table
 from audit.fairness.metrics import METRICS, Metric, find_metric
+from audit.fairness.paired import PAIRED_COLUMNS, paired_table
+from audit.fairness.paired_counts import newcombe_paired, sign_flip_p
+from audit.fairness.pairing import common_images
 from audit.fairness.permutation import Permutations, mean_gap_p, rate_gap_p
 from audit.fairness.rates import GroupRates, rate_units
 from audit.fairness.regions import (
@@ -31,15 +39,23 @@ from audit.fairness.regions import (
     region_means,
     region_rows,
 )
+from audit.fairness.robustness import robustness_tables
 from audit.fairness.rows import EVERYBODY, MISSING, OVERALL, slice_columns
+from audit.fairness.shift import shift_table
+from audit.fairness.slices import slice_tables
+from audit.fairness.smooth import SmoothEstimates, smooth_units
 
 __all__ = [
+    "COMPARABLE",
+    "COVERAGE_COLUMNS",
+    "CURVE_COLUMNS",
     "EVERYBODY",
     "GAP_COLUMNS",
     "GROUP_COLUMNS",
     "METRICS",
     "MISSING",
     "OVERALL",
+    "PAIRED_COLUMNS",
     "REGION_COLUMNS",
     "Comparison",
     "CountTensor",
@@ -49,21 +65,30 @@ __all__ = [
     "Metric",
     "Permutations",
     "Question",
+    "SmoothEstimates",
     "clopper_pearson",
+    "common_images",
     "compare",
     "count_predictions",
+    "coverage_table",
+    "curve_table",
     "exceedance_level",
     "find_metric",
     "gap_metrics",
     "gap_table",
     "group_table",
     "korn_graubard",
+    "lattice_table",
+    "leakage_table",
     "mean_gap_p",
     "mean_interval",
     "measure",
+    "membership_table",
     "mover_difference",
     "mover_ratio",
     "newcombe",
+    "newcombe_paired",
+    "paired_table",
     "rate_gap_p",
     "rate_units",
     "region_excess",
@@ -71,7 +96,12 @@ __all__ = [
     "region_group_table",
     "region_means",
     "region_rows",
+    "robustness_tables",
+    "shift_table",
+    "sign_flip_p",
     "slice_columns",
+    "slice_tables",
     "small_groups",
+    "smooth_units",
     "wilson",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
@@ -22,18 +23,26 @@ from audit.fairness.rows import (
     positions,
     slice_columns,
     sorted_groups,
+    stored_probabilities,
     usable_rows,
 )
 
-__all__ = ["CountTensor", "GroupCells", "count_predictions"]
+__all__ = ["CountTensor", "GroupCells", "count_predictions", "count_rows"]
+
+
+AT_ONCE = 100_000
+TOP = (3, 5)
+BEYOND = max(TOP) + 1
+"""Rank of a true class that is not among the most probable ones; 0 where no probabilities are stored."""
 
 
 @dataclass(frozen=True)
 class GroupCells:
     """Counts of one model along one attribute, per unit of (group, cluster).
 
-    Without clusters a unit is a group. ``unit``, ``truth``, ``predicted`` and ``count`` are the sparse
-    entries (parallel arrays); the other arrays describe the units.
+    Without clusters a unit is a group. ``unit``, ``truth``, ``predicted``, ``count`` and ``rank`` (of the
+    true class by probability, from 1; 0 where it is not known, at most 6) are the sparse entries (parallel
+    arrays); the other arrays describe the units.
     """
 
     groups: tuple[str, ...]
@@ -45,50 +54,64 @@ class GroupCells:
     truth: Ints
     predicted: Ints
     count: Ints
+    rank: Ints | None = None
 
     def confusion(self) -> Ints:
         """Dense counts, shape ``(groups, true classes, predicted classes)``, int64."""
         k = len(self.classes)
-        out = np.zeros((len(self.groups), k, k), dtype=np.int64)
-        np.add.at(out, (self.unit_group[self.unit], self.truth, self.predicted), self.count)
-        return out
+        place = (self.unit_group[self.unit] * k + self.truth) * k + self.predicted
+        return _sums(place, self.count, len(self.groups) * k * k).reshape(-1, k, k)
+
+    @cached_property
+    def by_class(self) -> tuple[Ints, Ints, Ints]:
+        """Images found, images there, and images called so, each of shape ``(groups, classes)``."""
+        k, group = len(self.classes), self.unit_group[self.unit]
+        hit = self.truth == self.predicted
+        size = len(self.groups) * k
+        hits = _sums((group * k + self.truth)[hit], self.count[hit], size)
+        there, called = (_sums(group * k + place, self.count, size) for place in (self.truth, self.predicted))
+        return hits.reshape(-1, k), there.reshape(-1, k), called.reshape(-1, k)
 
     def binary(self, index: int) -> dict[str, Ints]:
         """Per unit, the 2x2 counts of one class against the rest: ``tp, fn, fp, tn``."""
-        tp = _column(self._hits, index)
-        positives = _column(self._truths, index)
-        selected = _column(self._selected, index)
-        fn, fp = positives - tp, selected - tp
-        return {"tp": tp, "fn": fn, "fp": fp, "tn": self._totals - tp - fn - fp}
+        if index not in self._latest:
+            tp, positives, selected = (_column(matrix, index) for matrix in self._matrices)
+            fn, fp = positives - tp, selected - tp
+            self._latest.clear()
+            self._latest[index] = {"tp": tp, "fn": fn, "fp": fp, "tn": self._totals["all"] - tp - fn - fp}
+        return dict(self._latest[index])
 
     def everything(self) -> dict[str, Ints]:
-        """Per unit, the images counted and those classified correctly: ``all, correct``."""
-        correct = np.zeros(len(self.unit_group), dtype=np.int64)
+        """Per unit, images counted and classified correctly, with known ranks, and among the first ranks.
+
+        Named ``all, correct, ranked, top_3, top_5``.
+        """
+        return dict(self._totals)
+
+    @cached_property
+    def _totals(self) -> dict[str, Ints]:
+        rank = np.zeros_like(self.count) if self.rank is None else self.rank
+        chosen = {"all": self.count > 0, "correct": self.truth == self.predicted, "ranked": rank > 0}
+        chosen |= {f"top_{k}": (rank > 0) & (rank <= k) for k in TOP}
+        units = len(self.unit_group)
+        return {name: _sums(self.unit[rows], self.count[rows], units) for name, rows in chosen.items()}
+
+    @cached_property
+    def _latest(self) -> dict[int, dict[str, Ints]]:
+        """The class asked for last: one class is asked for several rates in a row."""
+        return {}
+
+    @cached_property
+    def _matrices(self) -> tuple[sparse.csc_array, sparse.csc_array, sparse.csc_array]:
+        """Units by class: images found, there, and called so."""
         hit = self.truth == self.predicted
-        np.add.at(correct, self.unit[hit], self.count[hit])
-        return {"all": self._totals, "correct": correct}
-
-    @cached_property
-    def _totals(self) -> Ints:
-        totals = np.zeros(len(self.unit_group), dtype=np.int64)
-        np.add.at(totals, self.unit, self.count)
-        return totals
-
-    @cached_property
-    def _hits(self) -> sparse.csc_array:
-        hit = self.truth == self.predicted
-        return self._matrix(self.count[hit], self.unit[hit], self.truth[hit])
-
-    @cached_property
-    def _truths(self) -> sparse.csc_array:
-        return self._matrix(self.count, self.unit, self.truth)
-
-    @cached_property
-    def _selected(self) -> sparse.csc_array:
-        return self._matrix(self.count, self.unit, self.predicted)
-
-    def _matrix(self, count: Ints, unit: Ints, column: Ints) -> sparse.csc_array:
-        return sparse.csc_array((count, (unit, column)), shape=(len(self.unit_group), len(self.classes)))
+        entries = ((hit, self.truth), (slice(None), self.truth), (slice(None), self.predicted))
+        shape = (len(self.unit_group), len(self.classes))
+        found, there, called = (
+            sparse.csc_array((self.count[rows], (self.unit[rows], column[rows])), shape=shape)
+            for rows, column in entries
+        )
+        return found, there, called
 
 
 @dataclass(frozen=True)
@@ -106,8 +129,9 @@ class CountTensor:
     groups : mapping of str to tuple of str
         Groups of each slice, those without a counted image too.
     cells : DataFrame
-        Columns ``attr_<name>``..., ``cluster``, ``truth``, ``predicted``, ``count`` (int64); one row a cell
-        that was seen. ``cluster`` is empty text where `clustered` is false.
+        Columns ``attr_<name>``..., ``cluster``, ``truth``, ``predicted``, ``rank``, ``count`` (int64); one
+        row a cell that was seen. ``cluster`` is empty text where `clustered` is false, ``rank`` that of the
+        true class by probability (see `GroupCells`).
     clustered : bool
         Whether images of one cluster are to be treated as dependent.
     """
@@ -140,15 +164,34 @@ class CountTensor:
             raise InputError(
                 f"attribute '{name}' is not in these counts, allowed: {list(self.slices)}.{nearest(name, self.slices)}"
             )
-        groups = self.groups[name]
+        if name not in self._taken:
+            self._taken[name] = self._take(name)
+        return self._taken[name]
+
+    @cached_property
+    def _taken(self) -> dict[str, GroupCells]:
+        return {}
+
+    def _take(self, name: str) -> GroupCells:
+        groups, k = self.groups[name], len(self.classes)
         group = positions(groups, group_labels(self.cells, self.slices[name]))
-        cluster = pd.factorize(self.cells["cluster"])[0] if self.clustered else np.zeros(len(group), np.int64)
+        cluster, clusters = np.zeros(len(group), np.int64), 1
+        unit_key, unit = np.arange(len(groups)), group
         if self.clustered:
-            key, unit = np.unique(np.stack([group, cluster]), axis=1, return_inverse=True)
-        else:
-            key, unit = np.stack([np.arange(len(groups)), np.zeros(len(groups), np.int64)]), group
-        column = {c: self.cells[c].to_numpy(np.int64) for c in ("truth", "predicted", "count")}
-        return GroupCells(groups, self.classes, self.clustered, key[0], key[1], unit.reshape(-1), **column)
+            cluster, names = pd.factorize(self.cells["cluster"])
+            clusters = max(len(names), 1)
+            unit_key, unit = np.unique(group * clusters + cluster, return_inverse=True)
+        key = unit.reshape(-1)
+        for column, size in (("truth", k), ("predicted", k), ("rank", BEYOND + 1)):
+            key = key * size + self.cells[column].to_numpy(np.int64)
+        # Cells that differ only in other attributes are added up.
+        seen, place = np.unique(key, return_inverse=True)
+        count = _sums(place.reshape(-1), self.cells["count"].to_numpy(np.int64), len(seen))
+        rest, rank = np.divmod(seen, BEYOND + 1)
+        rest, predicted = np.divmod(rest, k)
+        unit, truth = np.divmod(rest, k)
+        about = (groups, self.classes, self.clustered, unit_key // clusters, unit_key % clusters)
+        return GroupCells(*about, unit, truth, predicted, count, rank)
 
 
 def count_predictions(
@@ -189,20 +232,52 @@ def count_predictions(
     InputError
         An attribute is missing, a label or a prediction is no class, or image ids repeat or are unknown.
     """
-    slices = slice_columns(attributes, intersections)
     rows = usable_rows(images, predictions, classes, attributes)
+    slices = slice_columns(attributes, intersections)
+    models = list(predictions["model"].astype(str).unique())
+    return count_rows(rows, images, classes, slices, models, clustered=clustered)
+
+
+def count_rows(
+    rows: pd.DataFrame,
+    images: pd.DataFrame,
+    classes: Sequence[str],
+    slices: Mapping[str, tuple[str, ...]],
+    models: Sequence[str],
+    *,
+    clustered: bool | None = None,
+) -> dict[str, CountTensor]:
+    """Count `usable_rows` of `images`, per model; as `count_predictions`."""
     if clustered is None:
         clustered = has_clusters(images)
-    if not clustered:
-        rows["cluster"] = ""
-    groups = {name: sorted_groups(set(group_labels(images, names))) for name, names in slices.items()}
-    keys = [*(f"attr_{name}" for name in attributes), "cluster", "truth", "predicted"]
-    rows["count"] = np.int64(1)
+    groups = {name: sorted_groups(set(group_labels(images, names).unique())) for name, names in slices.items()}
+    attributes = [str(column) for column in rows if str(column).startswith("attr_")]
+    keys = [*attributes, "cluster", "truth", "predicted", "rank"]
     tensors = {}
-    for model in predictions["model"].astype(str).unique():
-        cells = _condense(rows.loc[rows["model"] == model, [*keys, "count"]])
-        tensors[model] = CountTensor(model, tuple(classes), slices, groups, cells, clustered)
+    for model in models:
+        own = rows[rows["model"] == model]
+        given = stored_probabilities(own, len(classes))
+        own = own.drop(columns="probabilities", errors="ignore")
+        if not clustered:
+            own["cluster"] = ""
+        own["rank"] = _ranks(given, own["truth"].to_numpy(np.int64))
+        own["count"] = np.int64(1)
+        tensors[model] = CountTensor(model, tuple(classes), slices, groups, _condense(own[[*keys, "count"]]), clustered)
     return tensors
+
+
+def _ranks(probabilities: npt.NDArray[np.float64] | None, truth: Ints) -> Ints:
+    """Rank of the true class, from 1, at most `BEYOND`; ties go to the earlier class; 0 where not known."""
+    out = np.zeros(len(truth), dtype=np.int64)
+    if probabilities is None:
+        return out
+    for start in range(0, len(truth), AT_ONCE):
+        part, true = probabilities[start : start + AT_ONCE], truth[start : start + AT_ONCE, None]
+        own = np.take_along_axis(part, true, axis=1)
+        ahead = (part > own) | ((part == own) & (np.arange(part.shape[1]) < true))
+        known = np.isfinite(part).all(axis=1)
+        out[start : start + AT_ONCE] = np.where(known, np.minimum(ahead.sum(axis=1) + 1, BEYOND), 0)
+    return out
 
 
 def _condense(rows: pd.DataFrame) -> pd.DataFrame:
@@ -212,5 +287,13 @@ def _condense(rows: pd.DataFrame) -> pd.DataFrame:
     return sums
 
 
+def _sums(place: Ints, count: Ints, size: int) -> Ints:
+    """Add counts up by place. Sums stay exact: they are far below 2**53."""
+    return np.bincount(place, weights=count, minlength=size).astype(np.int64)
+
+
 def _column(matrix: sparse.csc_array, index: int) -> Ints:
-    return np.asarray(matrix[:, [index]].toarray(), dtype=np.int64).reshape(-1)
+    out = np.zeros(matrix.shape[0], dtype=np.int64)
+    entries = slice(matrix.indptr[index], matrix.indptr[index + 1])
+    out[matrix.indices[entries]] = matrix.data[entries]
+    return out

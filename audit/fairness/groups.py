@@ -9,12 +9,21 @@ import numpy as np
 import pandas as pd
 
 from audit.errors import InputError, nearest
-from audit.fairness.counts import GroupCells, count_predictions
+from audit.fairness.calibration import Confidence, calibration_errors, debiased_errors
+from audit.fairness.counts import CountTensor, GroupCells, count_rows
 from audit.fairness.intervals import Floats
 from audit.fairness.metrics import METRICS, Metric
-from audit.fairness.rates import rate_units
-from audit.fairness.rows import group_labels, positions, slice_columns, sorted_groups, usable_rows
-from audit.fairness.scores import Score, area_under_curve, brier_score, calibration_error, log_loss
+from audit.fairness.rates import GroupRates, rate_units
+from audit.fairness.rows import (
+    group_labels,
+    positions,
+    slice_columns,
+    sorted_groups,
+    stored_probabilities,
+    usable_rows,
+)
+from audit.fairness.scores import Members, Scores, areas_under_curve, brier_losses, log_losses, mean_scores
+from audit.fairness.smooth import SMOOTH, SmoothEstimates, smooth_units
 from audit.run.schema import columns
 
 __all__ = ["GROUP_COLUMNS", "check_positive", "group_table", "tabulate"]
@@ -63,23 +72,21 @@ def group_table(
         A column, class or attribute is missing or unknown, or image ids repeat.
     """
     check_positive(positive, classes)
-    tensors = count_predictions(images, predictions, classes, attributes, intersections)
     rows = usable_rows(images, predictions, classes, attributes)
+    slices = slice_columns(attributes, intersections)
+    models = list(predictions["model"].astype(str).unique())
+    tensors = count_rows(rows, images, classes, slices, models)
     blocks: list[Block] = []
     for model, tensor in tensors.items():
         own = rows[rows["model"] == model]
-        probabilities = stored_probabilities(own, len(classes))
-        clusters = pd.factorize(own["cluster"])[0].astype(np.int64)
-        for attribute in tensor.slices:
+        scored = _Scored(own, stored_probabilities(own, len(classes)), tensor)
+        for attribute in slices:
             cells = tensor.along(attribute)
-            code = positions(cells.groups, group_labels(own, tensor.slices[attribute]))
-            members = [np.flatnonzero(code == place) for place in range(len(cells.groups))]
-            scored = _Scored(probabilities, own["truth"].to_numpy(np.int64), clusters, members)
             place = {"model": model, "attribute": attribute, "group": cells.groups}
-            blocks += [place | block for block in _count_blocks(cells, alpha)]
-            blocks += [place | block for block in scored.blocks(classes, alpha)]
+            blocks += [place | block for block in (*_count_blocks(cells, alpha), *_smooth_blocks(cells, alpha))]
+        blocks += [{"model": model} | block for block in scored.blocks(alpha)]
     table = tabulate(blocks, GROUP_COLUMNS)
-    return _sorted(table, slice_columns(attributes, intersections), images, tuple(classes), list(tensors))
+    return _sorted(table, slices, images, tuple(classes), models)
 
 
 def check_positive(positive: str | None, classes: Sequence[str]) -> None:
@@ -107,129 +114,100 @@ def tabulate(blocks: Sequence[Block], columns: Sequence[str]) -> pd.DataFrame:
 def _dtype(column: str) -> type:
     if column in ("n", "clusters"):
         return np.int64
-    return np.float64 if column in ("value", "area", "low", "high", "p") else object
+    return np.float64 if column in ("value", "area", "low", "high", "p", "position", "x") else object
 
 
 def _count_blocks(cells: GroupCells, alpha: float) -> Iterator[Block]:
-    """Rates, balanced accuracy and F1, one block a metric and class."""
-    images = rate_units(cells, METRICS["accuracy"])
-    measured = images.total > 0
-    for metric in METRICS.values():
-        if not metric.is_rate:
-            continue
+    """Rates, one block a metric and class; class by class, since the counts of one class serve all its rates."""
+    rates = [metric for metric in METRICS.values() if metric.is_rate and metric.least_classes <= len(cells.classes)]
+    measured = rate_units(cells, METRICS["accuracy"]).total > 0
+    for name in (None, *cells.classes):
+        for metric in rates:
+            if metric.per_class != (name is not None):
+                continue
+            found = rate_units(cells, metric, name)
+            known = found.total > 0 if metric.denominator == ("ranked",) else measured
+            yield _estimated(metric, name, found, "clopper_pearson", known, alpha)
+
+
+def _smooth_blocks(cells: GroupCells, alpha: float) -> Iterator[Block]:
+    """Balanced and standardised accuracy, F1 and macro averages."""
+    measured = rate_units(cells, METRICS["accuracy"]).total > 0
+    for metric in (METRICS[name] for name in SMOOTH):
+        plain = "clopper_pearson" if metric.per_class else "clopper_pearson_effective"
         for name in cells.classes if metric.per_class else (None,):
-            rates = rate_units(cells, metric, name)
-            low, high = rates.intervals(alpha)
-            short = (rates.total > 0) & np.isnan(low)
-            method = np.where(rates.dependent, "korn_graubard", "clopper_pearson")
-            yield {
-                "metric": metric.name,
-                "class": name,
-                "n": rates.total,
-                "clusters": rates.clusters,
-                "value": rates.rate,
-                "low": low,
-                "high": high,
-                "method": np.where(np.isnan(low), "none", method),
-                "status": _status(rates.total > 0, measured, short),
-            }
-    recalls = [rate_units(cells, METRICS["true_positive_rate"], name).rate for name in cells.classes]
-    balanced = np.mean(recalls, axis=0)
-    fine = ~np.isnan(balanced)
-    n, clusters = np.where(fine, images.total, 0), np.where(fine, images.clusters, 0)
-    yield _plain(METRICS["balanced_accuracy"], None, n, clusters, balanced, _status(fine, measured))
-    for place, name in enumerate(cells.classes):
-        yield _f1_block(cells, place, name, measured)
+            yield _estimated(metric, name, smooth_units(cells, metric, name), plain, measured, alpha)
 
 
-def _f1_block(cells: GroupCells, place: int, name: str, measured: Any) -> Block:
-    parts = cells.binary(place)
-    touched = parts["tp"] + parts["fp"] + parts["fn"]
-    size = len(cells.groups)
-    n, tp = (np.bincount(cells.unit_group, v, minlength=size).astype(np.int64) for v in (touched, parts["tp"]))
-    clusters = np.bincount(cells.unit_group[touched > 0], minlength=size) if cells.clustered else n
-    with np.errstate(invalid="ignore"):
-        value = 2 * tp / (n + tp)
-    return _plain(METRICS["f1"], name, n, clusters, value, _status(n > 0, measured))
-
-
-def _plain(metric: Metric, name: str | None, n: Any, clusters: Any, value: Any, status: Any) -> Block:
-    """A block of values without intervals."""
+def _estimated(
+    metric: Metric, name: str | None, found: GroupRates | SmoothEstimates, plain: str, measured: Any, alpha: float
+) -> Block:
+    low, high = found.intervals(alpha)
+    defined, short = found.total > 0, (found.total > 0) & np.isnan(low)
+    status = np.where(defined, np.where(short, "too_few_clusters", "ok"), "undefined")
     return {
         "metric": metric.name,
         "class": name,
-        "n": n,
-        "clusters": clusters,
-        "value": value,
-        "low": np.nan,
-        "high": np.nan,
-        "method": "none",
-        "status": status,
+        "n": found.total,
+        "clusters": found.clusters,
+        "value": found.rate,
+        "low": low,
+        "high": high,
+        "method": np.where(np.isnan(low), "none", np.where(found.dependent, "korn_graubard", plain)),
+        "status": np.where(measured, status, "not_measured").astype(object),
     }
 
 
-def _status(defined: Any, measured: Any, short: Any = False) -> Any:
-    status: Any = np.where(defined, np.where(short, "too_few_clusters", "ok"), "undefined")
-    return np.where(measured, status, "not_measured").astype(object)
-
-
 class _Scored:
-    """Metrics of stored probabilities along one attribute of one model."""
+    """Metrics of the stored probabilities of one model."""
 
-    def __init__(self, probabilities: Floats | None, truth: Any, clusters: Any, members: list[Any]) -> None:
-        self.size = len(members)
-        self.truth, self.clusters, self.probabilities = truth, clusters, probabilities
-        known: Any = np.isfinite(probabilities).all(axis=1) if probabilities is not None else truth < 0
-        self.members = [rows[known[rows]] for rows in members]
-
-    def blocks(self, classes: Sequence[str], alpha: float) -> Iterator[Block]:
-        """One block a metric and class; ``not_measured`` where no probabilities are stored."""
-        for place, name in enumerate(classes):
-            yield self._block(METRICS["auc"], name, [self._auc(rows, place, alpha) for rows in self.members])
-        for metric, function in (("log_loss", log_loss), ("brier", brier_score), ("ece", calibration_error)):
-            values = []
-            for rows in self.members:
-                if self.probabilities is None or not len(rows):
-                    values.append(Score(np.nan, status="not_measured"))
-                else:
-                    values.append(Score(function(self.probabilities[rows], self.truth[rows])))
-            yield self._block(METRICS[metric], None, values)
-
-    def _auc(self, rows: Any, place: int, alpha: float) -> Score:
-        if self.probabilities is None or not len(rows):
-            return Score(np.nan, status="not_measured")
-        scores = self.probabilities[rows, place]
-        return area_under_curve(scores, self.truth[rows] == place, self.clusters[rows], alpha)
-
-    def _block(self, metric: Metric, name: str | None, scores: list[Score]) -> Block:
-        defined = np.array([not np.isnan(score.value) for score in scores])
-        n = np.array([len(rows) for rows in self.members])
-        clusters = np.array([len(np.unique(self.clusters[rows])) for rows in self.members])
-        return {
-            "metric": metric.name,
-            "class": name,
-            "n": np.where(defined, n, 0),
-            "clusters": np.where(defined, clusters, 0),
-            "value": np.array([score.value for score in scores]),
-            "low": np.array([score.low for score in scores]),
-            "high": np.array([score.high for score in scores]),
-            "method": np.array([score.method for score in scores], dtype=object),
-            "status": np.array([score.status for score in scores], dtype=object),
+    def __init__(self, rows: pd.DataFrame, probabilities: Floats | None, tensor: CountTensor) -> None:
+        self.classes, self.groups = tensor.classes, tensor.groups
+        given = np.zeros((0, len(self.classes))) if probabilities is None else probabilities
+        known = np.flatnonzero(np.isfinite(given).all(axis=1))
+        rows, self.probabilities = rows.iloc[known], given[known]
+        self.truth = rows["truth"].to_numpy(np.int64)
+        cluster = pd.factorize(rows["cluster"])[0].astype(np.int64)
+        self.members = {
+            name: Members.of(positions(groups, group_labels(rows, tensor.slices[name])), cluster, len(groups))
+            for name, groups in self.groups.items()
         }
 
+    def blocks(self, alpha: float) -> Iterator[Block]:
+        """One block an attribute, metric and class; ``not_measured`` where no probabilities are stored."""
+        for place, name in enumerate(self.classes):
+            scores, positive = self.probabilities[:, place], self.truth == place
+            order = np.argsort(scores, kind="stable")
+            for attribute, members in self.members.items():
+                yield self._block(attribute, "auc", areas_under_curve(scores, positive, members, order, alpha), name)
+        losses = log_losses(self.probabilities, self.truth)
+        squares = brier_losses(self.probabilities, self.truth)
+        given = Confidence.of(self.probabilities, self.truth)
+        most = 1.0 if len(self.classes) == 2 else 2.0
+        for attribute, members in self.members.items():
+            yield self._block(attribute, "log_loss", mean_scores(losses, members, alpha, (0.0, np.inf)))
+            yield self._block(attribute, "brier", mean_scores(squares, members, alpha, (0.0, most)))
+            plain = calibration_errors(given, members)
+            nothing = np.full(len(plain), np.nan)
+            yield self._block(attribute, "ece", Scores.of(plain, (nothing, nothing), "none", np.isnan(plain)))
+            yield self._block(attribute, "ece_debiased", debiased_errors(given, members, alpha))
 
-def stored_probabilities(rows: pd.DataFrame, size: int) -> Floats | None:
-    """Probabilities as an array ``(N, K)``, rows without any as NaN; None where none are stored."""
-    if "probabilities" not in rows or not rows["probabilities"].notna().any():
-        return None
-    out = np.full((len(rows), size), np.nan)
-    known = rows["probabilities"].notna().to_numpy(bool)
-    given = rows["probabilities"].to_numpy(object)[known].tolist()
-    wrong = [len(values) for values in given if len(values) != size]
-    if wrong:
-        raise InputError(f"a prediction has {wrong[0]} probabilities, allowed: one for each of {size} classes")
-    out[known] = np.array(given, dtype=np.float64)
-    return out
+    def _block(self, attribute: str, metric: str, found: Scores, name: str | None = None) -> Block:
+        members = self.members[attribute]
+        defined = ~np.isnan(found.value)
+        return {
+            "attribute": attribute,
+            "group": self.groups[attribute],
+            "metric": metric,
+            "class": name,
+            "n": np.where(defined, members.images, 0).astype(np.int64),
+            "clusters": np.where(defined, members.clusters, 0).astype(np.int64),
+            "value": found.value,
+            "low": found.low,
+            "high": found.high,
+            "method": found.method,
+            "status": np.where(members.images > 0, found.status, "not_measured"),
+        }
 
 
 def _sorted(
@@ -246,7 +224,7 @@ def _sorted(
         "metric": list(METRICS),
         "class": list(classes),
     }
-    order["group"] = list(sorted_groups({g for parts in slices.values() for g in set(group_labels(images, parts))}))
+    order["group"] = list(sorted_groups({g for parts in slices.values() for g in group_labels(images, parts).unique()}))
     keys = {name: positions(values, table[name]) for name, values in order.items()}
     last_first = [keys[name] for name in ("class", "metric", "group", "attribute", "model")]
     return table.iloc[np.lexsort(last_first)].reset_index(drop=True)

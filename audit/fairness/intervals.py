@@ -56,7 +56,8 @@ def clopper_pearson(count: npt.ArrayLike, total: npt.ArrayLike, alpha: float = 0
 
 def wilson(count: npt.ArrayLike, total: npt.ArrayLike, alpha: float = 0.05) -> Bounds:
     """Wilson's score interval of a proportion; NaN where `total` is 0."""
-    successes, trials = np.broadcast_arrays(np.asarray(count, np.float64), np.asarray(total, np.float64))
+    # Copied, because statsmodels asks for arrays that can be written to.
+    successes, trials = (np.array(side, np.float64) for side in np.broadcast_arrays(count, total))
     with np.errstate(invalid="ignore", divide="ignore"):
         low, high = proportion_confint(successes, trials, alpha=alpha, method="wilson")
     # Where nothing, or everything, succeeded the bound is 0 or 1; rounding must not push it past the estimate.
@@ -72,12 +73,17 @@ def effective_size(
     clusters: npt.ArrayLike,
     variance: npt.ArrayLike,
     alpha: float = 0.05,
+    telling: npt.ArrayLike | None = None,
 ) -> Floats:
     """Effective sample size of a rate over clusters (Korn & Graubard 1998).
 
     ``p (1 - p) / variance``, times the squared ratio of the t quantiles with ``total - 1`` and
     ``clusters - 1`` degrees of freedom, and never more than ``total``. Where the variance is 0 it is the
     number of clusters.
+
+    A design effect is seen only in the `telling` clusters, those with the rarer outcome. Where they are
+    given, one more is added whose images all go together, so that the effect of few of them is not taken
+    at its word: with two or three failing clusters of fifty the plain interval covers .91.
 
     Returns
     -------
@@ -90,6 +96,10 @@ def effective_size(
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = successes / trials
         size = rate * (1 - rate) / spread
+        if telling is not None:
+            few = np.asarray(telling, np.float64)
+            together = np.maximum(trials / size, trials / groups)
+            size = trials * (few + 1) / (few * trials / size + together)
         tail = 1 - alpha / 2
         shrink = special.stdtrit(np.maximum(trials - 1, 1), tail) / special.stdtrit(np.maximum(groups - 1, 1), tail)
         size = np.minimum(trials, size * shrink**2)
@@ -103,6 +113,7 @@ def korn_graubard(
     clusters: npt.ArrayLike,
     variance: npt.ArrayLike,
     alpha: float = 0.05,
+    telling: npt.ArrayLike | None = None,
 ) -> Bounds:
     """Exact interval of a rate over clusters, adjusted for the design effect (Korn & Graubard 1998).
 
@@ -116,6 +127,8 @@ def korn_graubard(
         Linearised variance of ``count / total`` between clusters.
     alpha : float
         One minus the confidence level.
+    telling : array_like, optional
+        Clusters with the rarer of the two outcomes; see `effective_size`.
 
     Returns
     -------
@@ -126,7 +139,7 @@ def korn_graubard(
     -----
     With one image in every cluster the caller takes `clopper_pearson` on the counts themselves.
     """
-    size = effective_size(count, total, clusters, variance, alpha)
+    size = effective_size(count, total, clusters, variance, alpha, telling)
     with np.errstate(invalid="ignore", divide="ignore"):
         rate = np.asarray(count, np.float64) / np.asarray(total, np.float64)
     low, high = clopper_pearson(np.where(np.isnan(size), 0.0, rate * size), np.nan_to_num(size), alpha)

@@ -39,7 +39,9 @@ class Metric:
         What a reader might take it for, and it is not.
     numerator, denominator : tuple of str
         For a rate, the counts that are added up: ``tp, fn, fp, tn`` of one class against the rest, or
-        ``correct, all``. Empty for a metric that is no single rate.
+        ``correct, all``, or ``top_3, top_5, ranked``. Empty for a metric that is no single rate.
+    least_classes : int
+        With fewer classes it says nothing and is not tabulated.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Metric:
     does_not_show: str
     numerator: tuple[str, ...] = ()
     denominator: tuple[str, ...] = ()
+    least_classes: int = 1
 
     @property
     def is_rate(self) -> bool:
@@ -82,11 +85,27 @@ def _rate(
         counted,
         direction,
         (0.0, 1.0),
-        denominator != ("all",),
+        "tp" in denominator or "fp" in denominator,
         f"there are no {counted}",
         does_not_show,
         numerator,
         denominator,
+    )
+
+
+def _top(k: int) -> Metric:
+    return Metric(
+        f"top_{k}_accuracy",
+        f"share of images whose class is among the {k} most probable ones",
+        "images with probabilities",
+        "higher",
+        (0.0, 1.0),
+        False,
+        "there are no images with probabilities",
+        f"which of the {k} the model would have decided on",
+        (f"top_{k}",),
+        ("ranked",),
+        k + 1,
     )
 
 
@@ -115,6 +134,18 @@ _ALL = (
         "a class has no image in the group",
         "how often each class occurs in use",
     ),
+    Metric(
+        "standardised_accuracy",
+        "share classified correctly if each group had the class mix of all images",
+        "images",
+        "higher",
+        (0.0, 1.0),
+        False,
+        "a class that occurs in the whole set has no image in the group",
+        "what the group experiences under its own class mix, or whether its images of a class are equally hard",
+    ),
+    _top(3),
+    _top(5),
     _rate(
         "true_positive_rate",
         "share of the images of class '{class}' that were found",
@@ -170,6 +201,26 @@ _ALL = (
         "no image is of the class and none is called so",
         "which of its two parts is low; it also depends on how common the class is in the group",
     ),
+    Metric(
+        "macro_precision",
+        "mean over the classes of precision",
+        "images",
+        "higher",
+        (0.0, 1.0),
+        False,
+        "a class is never called in the group",
+        "how many images of each class were missed; it also depends on how the classes are mixed in the group",
+    ),
+    Metric(
+        "macro_f1",
+        "mean over the classes of F1",
+        "images",
+        "higher",
+        (0.0, 1.0),
+        False,
+        "a class neither occurs nor is called in the group",
+        "which class is served poorly; it also depends on how the classes are mixed in the group",
+    ),
     _rate(
         "selection_rate",
         "share of images called '{class}'",
@@ -218,6 +269,16 @@ _ALL = (
         False,
         "there are no images with probabilities",
         "a difference between groups of different size: few images alone make it large",
+    ),
+    Metric(
+        "ece_debiased",
+        "root mean square distance between confidence and accuracy over 15 bins of confidence, less what chance adds",
+        "images",
+        "lower",
+        (-1.0, 1.0),
+        False,
+        "no bin holds images of two clusters",
+        "in which direction confidence errs; below 0 it was smaller than chance alone makes it on average",
     ),
 )
 

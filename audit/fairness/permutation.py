@@ -86,15 +86,13 @@ def rate_gap_p(rates: GroupRates, draws: int, rng: np.random.Generator) -> float
 
 def _whole_clusters(rates: GroupRates, draws: int, rng: np.random.Generator) -> float:
     """Deal clusters to groups anew. Clusters of equal outcome are alike, so their numbers are dealt."""
-    kinds, kind, counts = np.unique(
-        np.stack([rates.trials, rates.successes]), axis=1, return_inverse=True, return_counts=True
-    )
-    trials, successes = kinds.astype(np.float64)
+    key = rates.trials * (rates.trials.max() + 1) + rates.successes
+    first, kind, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)[1:]
+    trials, successes = (values[first].astype(np.float64) for values in (rates.trials, rates.successes))
     distance = successes - rates.count.sum() / rates.total.sum() * trials
     distance[np.abs(distance) < 1e-9] = 0
     g = len(rates.groups)
-    observed = np.zeros((1, kinds.shape[1], g), dtype=np.int64)
-    np.add.at(observed[0], (kind.reshape(-1), rates.group), 1)
+    observed = np.bincount(kind * g + rates.group, minlength=len(counts) * g).reshape(1, -1, g)
 
     def statistic(table: Ints) -> Floats:
         size = np.einsum("btg,t->bg", table, trials)

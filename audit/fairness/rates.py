@@ -11,13 +11,14 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from audit.fairness.counts import GroupCells
 from audit.fairness.intervals import Floats, clopper_pearson, korn_graubard, wilson
 from audit.fairness.metrics import Metric
 from audit.fairness.rows import Ints
 
-__all__ = ["REST", "GroupRates", "rate_units"]
+__all__ = ["REST", "GroupRates", "cluster_correlation", "rate_units"]
 
 REST = "everybody else"
 NEGLIGIBLE = 1e-9
@@ -75,6 +76,17 @@ class GroupRates:
         return self.total > self.clusters
 
     @cached_property
+    def telling(self) -> Ints:
+        """Clusters of each group with the rarer of the two outcomes, in which a design effect is seen."""
+        failing, hitting = (self._sum((part > 0).astype(np.int64)) for part in (self.failures, self.successes))
+        return np.minimum(failing, hitting)
+
+    @property
+    def failures(self) -> Ints:
+        """Trials less successes, per unit."""
+        return self.trials - self.successes
+
+    @cached_property
     def residual(self) -> Floats:
         """Per unit, successes minus the group's rate times trials; an exact 0 where they agree."""
         if not len(self.group):
@@ -100,7 +112,7 @@ class GroupRates:
         plain = clopper_pearson(self.count, self.total, alpha)
         if not self.dependent.any():
             return plain
-        robust = korn_graubard(self.count, self.total, self.clusters, self.variance, alpha)
+        robust = korn_graubard(self.count, self.total, self.clusters, self.variance, alpha, self.telling)
         return np.where(self.dependent, robust[0], plain[0]), np.where(self.dependent, robust[1], plain[1])
 
     def score_intervals(self, alpha: float = 0.05) -> tuple[Floats, Floats]:
@@ -117,16 +129,9 @@ class GroupRates:
     @cached_property
     def correlation(self) -> Floats:
         """Correlation of the groups' rates through shared clusters, shape (G, G); 0 where none is shared."""
-        g = len(self.groups)
         if not self.mixed:
-            return np.zeros((g, g))
-        names, code = np.unique(self.cluster, return_inverse=True)
-        grid = np.zeros((len(names), g))
-        grid[code.reshape(-1), self.group] = self.residual
-        products = grid.T @ grid
-        scale = np.sqrt(np.outer(np.diag(products), np.diag(products)))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(scale > 0, np.clip(products / scale, -1, 1), 0.0)
+            return np.zeros((len(self.groups), len(self.groups)))
+        return cluster_correlation((self,))
 
     def only(self, groups: Sequence[str]) -> GroupRates:
         """Keep these groups, in this order."""
@@ -156,6 +161,34 @@ class GroupRates:
         out = np.zeros(len(self.groups), dtype=np.int64)
         np.add.at(out, self.group, values)
         return out
+
+
+def cluster_correlation(parts: Sequence[GroupRates]) -> Floats:
+    """Correlation of the rates of several parts through shared clusters; 0 where none is shared.
+
+    Parameters
+    ----------
+    parts : sequence of GroupRates
+        Rates from the same counts, G groups each.
+
+    Returns
+    -------
+    ndarray of float64, shape (sum of G, sum of G)
+        From the clusters' residuals; 1 on the diagonal where a rate varies between clusters. All 0 without
+        clusters.
+    """
+    size = sum(len(part.groups) for part in parts)
+    if not any(part.clustered for part in parts):
+        return np.zeros((size, size))
+    names, code = np.unique(np.concatenate([part.cluster for part in parts]), return_inverse=True)
+    starts = np.cumsum([0, *(len(part.groups) for part in parts)])
+    column = np.concatenate([part.group + start for part, start in zip(parts, starts, strict=False)])
+    residual = np.concatenate([part.residual for part in parts])
+    grid = sparse.csr_array((residual, (code.reshape(-1), column)), shape=(len(names), size))
+    products = (grid.T @ grid).toarray()
+    scale = np.sqrt(np.outer(np.diag(products), np.diag(products)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(scale > 0, np.clip(products / scale, -1, 1), 0.0)
 
 
 def rate_units(cells: GroupCells, metric: Metric, class_name: str | None = None) -> GroupRates:

@@ -22,8 +22,10 @@ __all__ = [
     "group_labels",
     "has_clusters",
     "positions",
+    "require_columns",
     "slice_columns",
     "sorted_groups",
+    "stored_probabilities",
     "usable_rows",
 ]
 
@@ -33,6 +35,8 @@ EVERYBODY = "all"
 JOIN = " x "
 
 Ints = npt.NDArray[np.int64]
+SUM_TOLERANCE = 1e-2
+"""How far probabilities may be from adding up to 1: half precision is coarse."""
 
 
 def usable_rows(
@@ -45,9 +49,16 @@ def usable_rows(
     DataFrame
         ``model, image_id, truth, predicted`` (positions in `classes`), ``cluster``, the attribute columns,
         and ``probabilities`` where the predictions have them.
+
+    Raises
+    ------
+    InputError
+        A column, class or attribute is missing or unknown, image ids repeat or are unknown, there are fewer
+        than two classes, or an image has several labels.
     """
-    _require(images, "images", ("image_id", "label", "status"))
-    _require(predictions, "predictions", ("model", "image_id", "predicted", "status"))
+    _check_classes(classes)
+    require_columns(images, "images", ("image_id", "label", "status"))
+    require_columns(predictions, "predictions", ("model", "image_id", "predicted", "status"))
     ids = pd.Index(images["image_id"])
     place = ids.get_indexer(predictions["image_id"]) if ids.is_unique else None
     if place is None:
@@ -55,7 +66,8 @@ def usable_rows(
     if (place < 0).any():
         unknown = predictions["image_id"].to_numpy()[place < 0][0]
         raise InputError(f"a prediction names image_id '{unknown}', which the images table does not have")
-    repeated = predictions.duplicated(["model", "image_id"]).to_numpy()
+    of_model = pd.factorize(predictions["model"])[0]
+    repeated = pd.Index(of_model * np.int64(len(ids)) + place).duplicated()
     if repeated.any():
         first = predictions.loc[repeated, ["model", "image_id"]].iloc[0]
         raise InputError(f"image_id '{first['image_id']}' is predicted twice by model '{first['model']}'")
@@ -131,15 +143,64 @@ def cluster_names(images: pd.DataFrame) -> npt.NDArray[np.object_]:
     return np.asarray(("cluster:" + given.astype(str).astype(object)).where(given.notna(), own), dtype=object)
 
 
+def stored_probabilities(rows: pd.DataFrame, size: int) -> npt.NDArray[np.float64] | None:
+    """Probabilities as an array ``(N, K)``, rows without any as NaN; None where none are stored.
+
+    Raises
+    ------
+    InputError
+        A row has another number of probabilities than `size`, or they do not add up to 1 over the classes,
+        as the outputs of several yes-or-no questions do not.
+    """
+    if "probabilities" not in rows or not rows["probabilities"].notna().any():
+        return None
+    out = np.full((len(rows), size), np.nan)
+    known = rows["probabilities"].notna().to_numpy(bool)
+    given = rows["probabilities"].to_numpy(object)[known].tolist()
+    wrong = [len(values) for values in given if len(values) != size]
+    if wrong:
+        raise InputError(f"a prediction has {wrong[0]} probabilities, allowed: one for each of {size} classes")
+    out[known] = np.array(given, dtype=np.float64)
+    sums = out.sum(axis=1)
+    off = (np.abs(sums - 1) > SUM_TOLERANCE) | (out < -SUM_TOLERANCE).any(axis=1)
+    if off.any():
+        raise InputError(
+            f"the probabilities of a prediction add up to {sums[off][0]:.4g}, allowed: shares of one whole",
+            fix="give probabilities over classes of which each image has one; multi-label models are not audited",
+        )
+    return out
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise InputError(f"classes are {list(classes)}, allowed: two or more", fix="name every class of the model")
+    repeated = [name for place, name in enumerate(classes) if name in classes[:place]]
+    if repeated:
+        raise InputError(f"class '{repeated[0]}' is named twice in {list(classes)}")
+
+
 def _class_positions(values: npt.NDArray[np.object_], classes: Sequence[str], what: str) -> Ints:
-    found = positions(classes, values)
+    try:
+        found = positions(classes, values)
+    except TypeError:
+        found = np.array([-int(_is_several(value)) for value in values], dtype=np.int64)
     if (found < 0).any():
         bad = values[found < 0][0]
+        if _is_several(bad):
+            raise InputError(
+                f"{what} {[str(name) for name in bad]} names several classes; multi-label data is not audited",
+                fix="give each image one class, or audit each class on its own as yes or no",
+            )
         raise InputError(f"{what} '{bad}' is no class, allowed: {list(classes)}.{nearest(str(bad), classes)}")
     return found
 
 
-def _require(frame: pd.DataFrame, table: str, columns: Sequence[str]) -> None:
+def _is_several(value: object) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset, np.ndarray))
+
+
+def require_columns(frame: pd.DataFrame, table: str, columns: Sequence[str]) -> None:
+    """Refuse a table that lacks one of these columns."""
     missing = [column for column in columns if column not in frame]
     if missing:
         raise InputError(f"table '{table}' has no column '{missing[0]}', it has: {[str(c) for c in frame]}")

@@ -59,6 +59,42 @@ def test_intersection_joins_names_and_values() -> None:
     assert tensor.groups["overall"] == ("all",)
 
 
+def test_rank_of_the_true_class_is_kept() -> None:
+    classes = list("uvwxyz")
+    rows = [("u", "u", "f"), ("v", "u", "f"), ("z", "u", "f"), ("w", "u", "m"), ("x", "u", "m")]
+    images, predictions = tables(rows)
+    # Ranks 1, 2, 6; then a tie, which goes to the earlier class; then no probabilities.
+    falling = [0.4, 0.25, 0.15, 0.1, 0.06, 0.04]
+    predictions["probabilities"] = [falling, falling, falling, [0.4, 0.2, 0.2, 0.2, 0, 0], None]
+    cells = count_predictions(images, predictions, classes, ["a"])["m"].along("a")
+    assert cells.rank is not None
+    assert cells.rank.tolist() == [1, 2, 6, 3, 0]
+    assert {name: part.tolist() for name, part in cells.everything().items()} == {
+        "all": [3, 2],
+        "correct": [1, 0],
+        "ranked": [3, 1],
+        "top_3": [2, 1],
+        "top_5": [2, 1],
+    }
+
+
+@pytest.mark.parametrize("cluster_size", [0, 3])
+def test_counts_of_a_class_are_those_of_the_confusion(cluster_size: int) -> None:
+    images, predictions = random_tables(200, 2, cluster_size=cluster_size)
+    cells = count_predictions(images, predictions, ["x", "y", "z"], ["a", "b"])["m"].along("a")
+    confusion = cells.confusion()
+    for place in (2, 0, 1, 0):
+        parts = {name: np.bincount(cells.unit_group, part) for name, part in cells.binary(place).items()}
+        assert (parts["tp"] == confusion[:, place, place]).all()
+        assert (parts["tp"] + parts["fn"] == confusion[:, place].sum(axis=1)).all()
+        assert (parts["tp"] + parts["fp"] == confusion[:, :, place].sum(axis=1)).all()
+        assert (sum(parts.values()) == confusion.sum(axis=(1, 2))).all()
+    hits, there, called = cells.by_class
+    assert (hits == np.diagonal(confusion, axis1=1, axis2=2)).all()
+    assert (there == confusion.sum(axis=2)).all()
+    assert (called == confusion.sum(axis=1)).all()
+
+
 @pytest.mark.parametrize("cluster_size", [0, 3])
 def test_confusion_is_that_of_scikit_learn(cluster_size: int) -> None:
     images, predictions = random_tables(400, 1, cluster_size=cluster_size)
@@ -115,3 +151,27 @@ def test_refusals_name_what_is_wrong() -> None:
         count_predictions(images, predictions.drop(columns="status"), CLASSES, ["a"])
     with pytest.raises(InputError, match=r"intersection \['a', 'aa'\] names 'aa'.*Did you mean 'a'"):
         count_predictions(images, predictions, CLASSES, ["a"], [["a", "aa"]])
+
+
+@pytest.mark.parametrize("several", [["pos", "neg"], ("pos", "neg"), np.array(["pos", "neg"])])
+def test_several_labels_an_image_are_refused(several: object) -> None:
+    images, predictions = tables([("pos", "pos", "f"), ("neg", "neg", "m")])
+    labels = pd.Series([several, "neg"], dtype=object)
+    with pytest.raises(InputError, match=r"label \['pos', 'neg'\] names several classes; multi-label"):
+        count_predictions(images.assign(label=labels), predictions, CLASSES, ["a"])
+    with pytest.raises(InputError, match=r"prediction \['pos', 'neg'\] names several classes; multi-label"):
+        count_predictions(images, predictions.assign(predicted=labels), CLASSES, ["a"])
+
+
+def test_outputs_of_several_questions_are_no_probabilities() -> None:
+    images, predictions = tables([("pos", "pos", "f"), ("neg", "neg", "m")])
+    with pytest.raises(InputError, match=r"add up to 1\.7, allowed: shares of one whole.*multi-label"):
+        count_predictions(images, predictions.assign(probabilities=[[0.5, 0.5], [0.8, 0.9]]), CLASSES, ["a"])
+
+
+def test_one_class_is_refused() -> None:
+    images, predictions = tables([("pos", "pos", "f"), ("pos", "pos", "m")])
+    with pytest.raises(InputError, match=r"classes are \['pos'\], allowed: two or more"):
+        count_predictions(images, predictions, ["pos"], ["a"])
+    with pytest.raises(InputError, match="class 'pos' is named twice"):
+        count_predictions(images, predictions, ["pos", "pos"], ["a"])

@@ -31,6 +31,7 @@ from audit.fairness import (
     region_rows,
     small_groups,
 )
+from audit.fairness.gaps import detectable
 from tests.fairness.tables import CLASSES, pick, random_tables, repeated, tables
 
 LONDON = {
@@ -74,15 +75,40 @@ def test_metrics_of_the_table() -> None:
     images, predictions = tables(repeated(LONDON))
     with_positive = gap_table(images, predictions, CLASSES, "pos", ["a"], draws=1)
     without = gap_table(images, predictions, CLASSES, None, ["a"], draws=1)
-    assert list(with_positive["metric"]) == [
-        "accuracy",
-        "true_positive_rate",
-        "false_positive_rate",
-        "selection_rate",
+    compared = ["accuracy range", "accuracy overall", "balanced_accuracy range", "standardised_accuracy range"]
+    assert list(with_positive["metric"] + " " + with_positive["compare"]) == [
+        *compared,
+        "true_positive_rate range",
+        "false_positive_rate range",
+        "selection_rate range",
+        "precision range",
+        "selection_rate ratio",
+        "equalised_odds max",
+        "equalised_odds mean",
+        "average_odds range",
     ]
     assert set(with_positive["class"].dropna()) == {"pos"}
-    assert list(without["metric"]) == ["accuracy", "true_positive_rate", "true_positive_rate"]
-    assert list(without["class"])[1:] == CLASSES
+    assert list(without["metric"])[4:] == ["true_positive_rate", "true_positive_rate"]
+    assert list(without["class"])[4:] == CLASSES
+
+
+def test_exploration_is_corrected_by_benjamini_and_hochberg() -> None:
+    table = gap_table(*random_tables(400, 2), ["x", "y", "z"], None, ["a", "b"], draws=199)
+    ps = np.sort(table["p"])
+    steps = np.minimum.accumulate((ps * len(ps) / np.arange(1, len(ps) + 1))[::-1])[::-1]
+    assert np.allclose(np.sort(table["p_adjusted"]), np.minimum(steps, 1), atol=1e-12)
+
+
+def test_detectable_gap_is_found_in_four_of_five_audits() -> None:
+    rng = np.random.default_rng(0)
+    size, rate = 200, 0.8
+    one = compare(plain((160, size), (160, size)), Question("range", "higher"))
+    gap = detectable(one)
+    shown = 0
+    for _ in range(400):
+        hits = rng.binomial(size, [rate + gap / 2, rate - gap / 2])
+        shown += compare(plain((hits[0], size), (hits[1], size)), Question("range", "higher")).interval(0.05)[0] > 0
+    assert stats.binom.ppf(0.001, 400, 0.77) <= shown <= stats.binom.ppf(0.999, 400, 0.83)
 
 
 def test_no_negatives_means_undefined_not_zero() -> None:
@@ -120,11 +146,12 @@ def test_smallest_size_counts_clusters() -> None:
     assert compare(clustered(*units), Question("range", "higher", 10)).status == "too_few_clusters"
 
 
-def test_three_groups_join_pairs_at_bonferroni_level() -> None:
+def test_three_groups_join_pairs_by_max_t() -> None:
     groups = ((45, 50), (40, 50), (20, 50))
     found = compare(plain(*groups), Question("range", "higher"))
-    bounds = [newcombe(*groups[i], *groups[j], 0.05 / 3) for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert found.method == "newcombe_bonferroni"
+    bounds = [newcombe(*groups[i], *groups[j], found.level(0.05)) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert found.method == "newcombe_max_t"
+    assert 0.05 / 3 < found.level(0.05) < 0.025
     assert np.allclose(found.interval(0.05), np.max(bounds, axis=0))
 
 
@@ -303,7 +330,8 @@ def test_means_within_clusters() -> None:
 def test_random_tables_give_whole_rows(cluster_size: int) -> None:
     images, predictions = random_tables(300, 5, cluster_size=cluster_size)
     table = gap_table(images, predictions, ["x", "y", "z"], None, ["a", "b"], [["a", "b"]], draws=99)
-    assert len(table) == 3 * 4
+    assert len(table) == 3 * 7
+    assert not table.duplicated(["attribute", "metric", "class", "compare"]).any()
     assert (table["low"] <= table["value"]).all()
     assert (table["value"] <= table["high"]).all()
     assert table["p"].between(0.01, 1).all()

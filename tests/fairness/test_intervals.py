@@ -72,7 +72,19 @@ def test_korn_graubard_by_hand() -> None:
         stats.beta.ppf(0.025, 7 / 8 * size, size / 8 + 1),
         stats.beta.ppf(0.975, 7 / 8 * size + 1, size / 8),
     )
-    assert np.allclose(np.ravel(rates.intervals()), expected)
+    assert np.allclose(np.ravel(korn_graubard(7, 8, 4, variance)), expected)
+
+
+def test_one_telling_cluster_is_not_taken_at_its_word() -> None:
+    # As above, with one cluster added to the single failing one, whose two images go together.
+    rates = GroupRates(("g",), True, np.zeros(4, int), np.arange(4), np.array([2, 2, 2, 1]), np.full(4, 2))
+    effect = 8 * rates.variance[0] / (7 / 8 * 1 / 8)
+    shrink = (stats.t.ppf(0.975, 7) / stats.t.ppf(0.975, 3)) ** 2
+    size = 8 * 2 / (effect + max(effect, 2)) * shrink
+    assert rates.telling.tolist() == [1]
+    assert effective_size(7, 8, 4, rates.variance, telling=1)[0] == pytest.approx(size)
+    expected = clopper_pearson(7 / 8 * size, size)
+    assert np.allclose(np.ravel(rates.intervals()), np.ravel(expected))
 
 
 def test_korn_graubard_without_variance_counts_clusters() -> None:
