@@ -38,6 +38,9 @@ data:
   # Audit only these rows.
   # split: {column: split, keep: [test]}
 
+  # A population to think of: the figures are also shown as they would be under that mix of groups.
+  # population: {gender: {female: 0.51, male: 0.49}}
+
 # The class of the binary criteria (true and false positive rate, selection rate). Never guessed.
 # positive: smiling
 
@@ -63,11 +66,19 @@ models:
     # outputs: {smiling: [happy], other: rest}    # where they are not the data's labels
     # head: softmax             # or sigmoid
     # layer: layer4             # for Grad-CAM; found when left out
+    # The images it was trained on: can its losses tell them from others, and in which group (privacy)?
+    # training_data: {manifest: images.csv, label: label, split: {column: split, keep: [train]}}
 
 explanations:
   methods: [saliency, gradient_x_input, grad_cam]
   target: predicted             # explain the predicted class, or: label
   sample: 200                   # images explained, spread over groups and outcomes; or: all
+
+# What enters the last layer: errors that come in clusters nobody labelled, and whether the group can be read there.
+# embeddings: {sample: all, dimensions: 256}
+
+# Accuracy by group on corrupted copies. Severities 1 to 5.
+# robustness: {corruptions: [noise, blur, jpeg, brightness, contrast], severities: [1, 3, 5], sample: 500}
 
 # Named before the run, so that its verdicts count as preregistered.
 policy: policy.yaml
@@ -75,32 +86,81 @@ seed: 0
 """
 
 _POLICY = """\
-# What is promised, written down before the results exist. Its hash goes into the run.
+# What is promised, written down before the results exist: its SHA-256 goes into the run's plan, and only
+# verdicts by this very file count as preregistered. A change of a comma makes them post hoc.
+# Judge again at any time:  faircam check runs/first --policy policy.yaml
 name: my policy
-approver: name and role
+approver: name and role           # who answers for the numbers below
 
 rules:
-  # A rule fails when the gap is shown to exceed the tolerance, passes when it is shown to lie
-  # within, and is inconclusive otherwise, with the number of images that would settle it.
+  # A rule fails when the gap is SHOWN to exceed the tolerance, passes when it is SHOWN to lie within, and is
+  # inconclusive otherwise, with the number of images that would settle it. "Shown" means that the interval
+  # (95 %, both sides) lies there: an observed gap of 0.09 among 30 images shows nothing either way.
   - id: accuracy-by-gender
     metric: accuracy
-    attribute: gender
-    compare: range              # largest minus smallest group value
-    # Choose the tolerance by what a difference costs the people concerned. 0.05 means: five more
-    # in a hundred images decided wrongly in the worst group than in the best.
+    attribute: gender             # a column of data.groups; or an intersection: gender x ethnicity
+    compare: range                # best minus worst group
+    # Choose the tolerance by cost: what does one more wrong decision in a hundred do to the people concerned,
+    # and what does it cost to mend? 0.05 means: at most five more in a hundred decided wrongly in the worst
+    # group than in the best. It is a share, not a percentage. No law and no habit gives this number for you.
     tolerance: 0.05
-    min_n: 20                   # smaller groups are listed, not judged
-    correction: holm            # over all rules of a model
-    tier: required              # required, supporting or informational
+    # warn: 0.03                  # a pass whose interval reaches past this is a warning
+    # Groups with fewer clusters (people; images where there are no clusters) are listed, not judged: at
+    # n = 10 the 95 % interval of a rate of 0.9 is 0.44 wide, at 20 it is 0.30, at 50 0.18. Their people are
+    # still counted in the tables. `small_groups: block` makes the rule inconclusive while there is such a group.
+    min_n: 20
+    # small_groups: exclude_and_list
+    # alpha: 0.05                 # both sides together; a claim of failure is wrong in at most half of it
+    # power: 0.8                  # of the number of images that would settle an inconclusive rule
+    # Claims of failure are corrected over the rules of a model (Holm): twelve rules whose true gaps sit just at
+    # their tolerance would without it raise a false alarm in a quarter of all audits. That all required rules
+    # pass needs no correction: every one of them has to be shown.
+    correction: holm              # or none. Benjamini-Hochberg is refused: it is for exploring
+    # required: not certified unless it passes; inconclusive is not a pass. supporting: a failure is a
+    # warning. informational: shown, counts for nothing.
+    tier: required
     rationale: why this rule, why this number
+
+  # A missed smile costs the same whoever smiles: equal opportunity for the class that matters.
   # - id: smiles-found-by-gender
   #   metric: true_positive_rate
-  #   class: smiling
+  #   class: smiling              # or declare `positive` in audit.yaml
   #   attribute: gender
   #   compare: range
   #   tolerance: 0.10
   #   tier: required
   #   rationale: a missed smile costs the same whoever smiles
+
+  # Both kinds of error at once: the larger of the gaps in true and in false positive rate. Use it where a
+  # false alarm hurts as much as a miss; two rules, one a rate, say more where they do not.
+  # - {id: errors-by-gender, metric: equalised_odds, class: smiling, attribute: gender, compare: range,
+  #    tolerance: 0.10, tier: supporting}
+
+  # Where the classes are mixed differently in the groups (more smiling photographs of one than of another),
+  # plain accuracy differs even for a model that treats every class alike. Weighing all groups by one class
+  # mix takes that out. It needs images of every class in every group.
+  # - {id: same-classes-by-gender, metric: standardised_accuracy, attribute: gender, compare: range,
+  #    tolerance: 0.05, tier: supporting}
+
+  # Nobody below a level, however alike the groups are. A floor looks at each group for itself.
+  # - {id: nobody-below, metric: accuracy, attribute: gender, compare: floor, tolerance: 0.80, tier: required}
+
+  # Four-fifths of the selection rates, for those who are bound to it. The observed ratio alone is no test: of
+  # six groups of 200 that are selected alike at a rate of 0.1, it calls 97 in 100 audits unequal. Judged by
+  # interval it fails only what is shown; `judge: point` judges the bare number, and every finding says so.
+  # - {id: selection-by-gender, metric: selection_rate, class: smiling, attribute: gender, compare: ratio,
+  #    tolerance: 0.80, tier: informational}
+
+  # compare may also be: reference (worst group against `reference: NAME`, best, or overall) and overall
+  # (worst group against everybody else). Every key is described in docs/policy.md.
+
+# A finding that has to stand for a while is waived in a file of its own, so that this one keeps its hash:
+#   faircam check runs/first --policy policy.yaml --waivers waivers.yaml
+#   - rule: accuracy-by-gender
+#     signed_by: name and role
+#     reason: new images of men are being collected
+#     created: 2027-01-10
+#     expires: 2027-03-31         # last day; then the rule counts again
 """
 
 

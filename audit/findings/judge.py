@@ -12,13 +12,16 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from audit.fairness import Permutations
-from audit.findings.measured import Measured, gather, measure_rule
-from audit.findings.policy import REGION_SHARE, DefaultPolicy, Policy, Rule
+from audit.findings.defaults import DefaultPolicy
+from audit.findings.measured import Measured, gather, measure_rule, not_measured
+from audit.findings.policy import Policy, Rule
 from audit.findings.power import images_to_settle
+from audit.findings.sound import unsound
+from audit.findings.subjects import REGION_SHARE
 from audit.findings.wording import compose
 from audit.run.schema import columns
 
-__all__ = ["FINDING_COLUMNS", "VERDICTS", "finding_id", "judge", "summary"]
+__all__ = ["FINDING_COLUMNS", "VERDICTS", "adjust", "finding_id", "judge", "summary", "verdict_of"]
 
 FINDING_COLUMNS = tuple(columns("findings"))
 NUMBERS = ("value", "low", "high", "p", "p_adjusted", "threshold", "n_to_settle")
@@ -37,6 +40,7 @@ def judge(
     *,
     preregistered: bool = False,
     policy_sha256: str | None = None,
+    models: Sequence[str] = (),
     draws: int = 9999,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -56,6 +60,8 @@ def judge(
         Whether the run named this policy before it had results.
     policy_sha256 : str, optional
         Digest of the policy file.
+    models : sequence of str
+        Models that must be judged; one without a prediction has findings with verdict ``error``.
     draws, seed : int
         Of the permutation tests.
 
@@ -66,7 +72,8 @@ def judge(
 
         ``fail``: the interval lies beyond the tolerance and ``p_adjusted`` is below the rule's alpha.
         ``pass``: the interval lies within the tolerance. ``warn``: a pass whose interval reaches into the
-        warn band. Else ``inconclusive``, with ``n_to_settle``. ``error``: no prediction of the model counts.
+        warn band. Else ``inconclusive``, with ``n_to_settle``. ``error``: the model's predictions cannot be
+        judged, as `sound.unsound` says.
         The interval is two-sided at level 1 - alpha, so either claim alone is wrong in at most alpha / 2.
         A failed rule that is not required is ``warn`` under a user's policy. Under the default policy, which
         nobody has approved and whose rules are all supporting, it stays ``fail``: the reader must see it
@@ -83,14 +90,17 @@ def judge(
         A rule names an attribute, class, group or region that the run does not have.
     """
     evidence = gather(policy, images, predictions, region_mass, classes, positive)
+    broken = unsound(images, predictions, models)
     permutations = Permutations(draws, seed)
     rows = []
-    for model in evidence.tensors:
-        counted = len(evidence.tensors[model].cells) > 0
-        measured = [measure_rule(rule, model, evidence, permutations) for rule in policy.rules]
-        adjusted, family = _adjust(measured)
+    for model in dict.fromkeys([*evidence.tensors, *models]):
+        if model in evidence.tensors:
+            measured = [measure_rule(rule, model, evidence, permutations) for rule in policy.rules]
+        else:
+            measured = [not_measured(rule, model) for rule in policy.rules]
+        adjusted, family = adjust(measured)
         for item, p_adjusted in zip(measured, adjusted, strict=True):
-            verdict = _verdict(item, p_adjusted) if counted else "error"
+            verdict = "error" if model in broken else verdict_of(item, p_adjusted)
             needed = images_to_settle(item, family) if verdict == "inconclusive" else None
             rows.append(
                 {
@@ -98,7 +108,7 @@ def judge(
                     "p_adjusted": p_adjusted,
                     "n_to_settle": np.nan if needed is None else needed,
                     "verdict": _with_tier(verdict, item.rule, isinstance(policy, DefaultPolicy)),
-                    "text": compose(item, verdict, p_adjusted, needed),
+                    "text": compose(item, verdict, p_adjusted, needed, broken.get(model)),
                     "preregistered": preregistered,
                     "policy_sha256": policy_sha256,
                 }
@@ -134,8 +144,8 @@ def _columns(item: Measured) -> dict[str, Any]:
     }
 
 
-def _adjust(measured: Sequence[Measured]) -> tuple[list[float], int]:
-    """Corrected p-values, and the number of rules in the family."""
+def adjust(measured: Sequence[Measured]) -> tuple[list[float], int]:
+    """Corrected p-values of the rules of one model, and the number of rules in the family (Holm)."""
     out = [float("nan") if item.rule.judge == "point" else item.p for item in measured]
     family = [
         place for place, item in enumerate(measured) if item.rule.correction == "holm" and not np.isnan(out[place])
@@ -147,8 +157,8 @@ def _adjust(measured: Sequence[Measured]) -> tuple[list[float], int]:
     return out, len(family)
 
 
-def _verdict(item: Measured, p_adjusted: float) -> str:
-    """Verdict before the tier is regarded."""
+def verdict_of(item: Measured, p_adjusted: float) -> str:
+    """Verdict before the tier is regarded: ``fail``, ``pass``, ``warn`` or ``inconclusive``."""
     rule = item.rule
     if item.status != "ok":
         return "inconclusive"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from audit.errors import ConfigError, InputError, nearest
+from audit.errors import ConfigError, InputError
 from audit.fairness import (
     EVERYBODY,
-    METRICS,
     OVERALL,
+    Comparison,
     CountTensor,
     GroupRates,
     Mean,
@@ -27,11 +27,11 @@ from audit.fairness import (
     region_rows,
 )
 from audit.fairness.comparisons import Kind
-from audit.findings.policy import REGION_SHARE, Policy, Rule
+from audit.findings.applicable import check_class, check_region, class_of, parts_of
+from audit.findings.policy import BEST, EVERYBODY_ELSE, Policy, Rule
+from audit.findings.subjects import REGION_SHARE
 
-__all__ = ["Evidence", "Measured", "gather", "measure_rule"]
-
-JOIN = " x "
+__all__ = ["Evidence", "Measured", "gather", "measure_rule", "measured_as", "not_measured", "question_of"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,11 @@ class Measured:
     excluded : tuple of (str, int)
         Groups left out as too small.
     arms : GroupRates, optional
-        Rates of the group and the reference.
+        Rates of the group and the reference; None for a metric that is no single rate.
+    sides : tuple of (str, float, float, float)
+        Name, value and interval of the group and the reference, where there are no rates.
+    level : callable
+        From the alpha of the joint interval to that of one of those it is made of, for planning.
     share, area : float
         For a region: mean share of attribution, mean share of the image.
     claims : tuple of str
@@ -92,6 +96,8 @@ class Measured:
     clustered: bool = False
     excluded: tuple[tuple[str, int], ...] = ()
     arms: GroupRates | None = None
+    sides: tuple[tuple[str, float, float, float], ...] = ()
+    level: Callable[[float], float] = float
     share: float = float("nan")
     area: float = float("nan")
     claims: tuple[str, ...] = ()
@@ -113,102 +119,18 @@ def gather(
         A rule names an attribute, a class, a region or a method that the run does not have.
     """
     known = [str(name).removeprefix("attr_") for name in images if str(name).startswith("attr_")]
-    wanted = {rule.attribute: _parts(rule, known) for rule in policy.rules if rule.attribute != OVERALL}
+    wanted = {rule.attribute: parts_of(rule, known) for rule in policy.rules if rule.attribute != OVERALL}
     crossed = [parts for parts in wanted.values() if len(parts) > 1]
     attributes = list(dict.fromkeys(name for parts in wanted.values() for name in parts))
     for rule in policy.rules:
-        _check_class(rule, classes, positive)
+        check_class(rule, classes, positive)
     regions = pd.DataFrame(columns=["model", "image_id", "method", "region", "share", "area", "cluster"])
     if region_mass is not None and len(region_mass):
         regions = region_rows(region_mass, images)
         for rule in policy.rules:
-            _check_region(rule, [str(name) for name in region_mass["region"].unique()])
+            check_region(rule, [str(name) for name in region_mass["region"].unique()])
     tensors = count_predictions(images, predictions, classes, attributes, crossed)
     return Evidence(tensors, regions, tuple(classes), positive)
-
-
-def check_policy(
-    policy: Policy,
-    groups: Mapping[str, Collection[str]],
-    classes: Sequence[str],
-    positive: str | None,
-    regions: Sequence[str],
-) -> None:
-    """Hold a policy against what the data has, before anything is computed.
-
-    Parameters
-    ----------
-    policy : Policy
-    groups : mapping of str to collection of str
-        Groups of every attribute.
-    classes : sequence of str
-        Every class.
-    positive : str or None
-        The declared positive class.
-    regions : sequence of str
-        Names of the regions of the region maps.
-
-    Raises
-    ------
-    ConfigError
-        A rule names an attribute, a group, a class or a region that the data does not have.
-    """
-    for rule in policy.rules:
-        _check_class(rule, classes, positive)
-        _check_region(rule, regions)
-        if rule.attribute == OVERALL or rule.metric == REGION_SHARE:
-            continue
-        parts = _parts(rule, list(groups))
-        if rule.reference is not None and len(parts) == 1 and rule.reference not in groups[parts[0]]:
-            known = sorted(groups[parts[0]])
-            raise ConfigError(
-                f"reference '{rule.reference}' is no group of '{parts[0]}', allowed: {known}."
-                f"{nearest(rule.reference, known)}",
-                where=f"rule '{rule.id}'",
-            )
-
-
-def _parts(rule: Rule, known: Sequence[str]) -> tuple[str, ...]:
-    parts = (rule.attribute,) if rule.attribute in known else tuple(rule.attribute.split(JOIN))
-    for part in parts:
-        if part not in known:
-            raise ConfigError(
-                f"attribute '{part}' is not in the data, allowed: {list(known)}.{nearest(part, known)}",
-                where=f"rule '{rule.id}'",
-            )
-    return parts
-
-
-def _class_of(rule: Rule, positive: str | None) -> str | None:
-    per_class = rule.metric in METRICS and METRICS[rule.metric].per_class
-    return (rule.class_name or positive) if per_class else None
-
-
-def _check_class(rule: Rule, classes: Sequence[str], positive: str | None) -> None:
-    if rule.metric == REGION_SHARE or not METRICS[rule.metric].per_class:
-        return
-    name = _class_of(rule, positive)
-    if name is None:
-        raise ConfigError(
-            f"metric '{rule.metric}' is about one class, and none is named",
-            where=f"rule '{rule.id}'",
-            fix=f"give 'class', one of {list(classes)}, or declare 'positive' in the audit",
-        )
-    if name not in classes:
-        raise ConfigError(
-            f"class '{name}' is no class, allowed: {list(classes)}.{nearest(name, classes)}",
-            where=f"rule '{rule.id}'",
-        )
-
-
-def _check_region(rule: Rule, known: Sequence[str]) -> None:
-    if rule.metric != REGION_SHARE:
-        return
-    if rule.region not in known:
-        raise ConfigError(
-            f"region '{rule.region}' is not in the data, allowed: {list(known)}.{nearest(str(rule.region), known)}",
-            where=f"rule '{rule.id}'",
-        )
 
 
 def measure_rule(rule: Rule, model: str, evidence: Evidence, permutations: Permutations) -> Measured:
@@ -221,12 +143,29 @@ def measure_rule(rule: Rule, model: str, evidence: Evidence, permutations: Permu
     """
     if rule.metric == REGION_SHARE:
         return _measure_region(rule, model, evidence)
-    tensor, name = evidence.tensors[model], _class_of(rule, evidence.positive)
-    question = Question(_kind(rule), METRICS[rule.metric].direction, rule.min_n, rule.reference)
+    name = class_of(rule, evidence.positive)
     try:
-        found = measure(tensor, rule.attribute, (rule.metric, name), question, permutations)
+        found = measure(evidence.tensors[model], rule.attribute, (rule.metric, name), question_of(rule), permutations)
     except InputError as error:
         raise ConfigError(error.what, where=f"rule '{rule.id}'") from error
+    claims = _claims(rule, model, name, (found.group, found.reference), evidence)
+    return measured_as(rule, model, name, found, claims)
+
+
+def measured_as(rule: Rule, model: str, name: str | None, found: Comparison, claims: tuple[str, ...] = ()) -> Measured:
+    """What a comparison says of a rule.
+
+    Parameters
+    ----------
+    rule : Rule
+    model : str
+    name : str or None
+        The class it is about.
+    found : Comparison
+        As the rule's question asks.
+    claims : tuple of str
+        Table rows that the numbers come from.
+    """
     low, high = found.interval(rule.alpha)
     beyond = exceedance_level(found.interval, rule.tolerance, rule.bad)
     blocked = rule.small_groups == "block" and found.excluded
@@ -243,18 +182,36 @@ def measure_rule(rule: Rule, model: str, evidence: Evidence, permutations: Permu
         "too_few_clusters" if blocked and found.status == "ok" else found.status,
         found.taken_together,
         found.unit_variance,
-        int(found.arms.clusters.min()) if found.status == "ok" else 0,
-        bool(found.arms.dependent.any()),
+        found.smallest,
+        found.clustered,
         found.excluded,
         found.arms,
-        claims=_claims(rule, model, name, (found.group, found.reference), evidence),
+        found.sides,
+        found.level,
+        claims=claims,
     )
 
 
-def _kind(rule: Rule) -> Kind:
+def not_measured(rule: Rule, model: str) -> Measured:
+    """A rule on a model of which the run holds nothing."""
+    nothing = (float("nan"),) * 4
+    return Measured(rule, model, rule.class_name, None, None, *nothing, "not_measured")
+
+
+def question_of(rule: Rule) -> Question:
+    """The comparison that a rule about groups asks for.
+
+    Against the best group is the range of a metric of which one way is better; against everybody else is
+    what compare overall asks.
+    """
+    kind: Kind
     if rule.compare == "excess":
         raise ConfigError("compare excess is for region_share only", where=f"rule '{rule.id}'")
-    return rule.compare
+    if rule.compare == "reference" and rule.reference in (BEST, EVERYBODY_ELSE):
+        kind = "range" if rule.reference == BEST else "overall"
+        return Question(kind, rule.better, rule.min_n)
+    kind = rule.compare
+    return Question(kind, rule.better, rule.min_n, rule.reference)
 
 
 def _claims(
@@ -262,28 +219,23 @@ def _claims(
 ) -> tuple[str, ...]:
     known = evidence.tensors[model].groups[rule.attribute]
     rows = [f"groups:{model}:{rule.attribute}:{group}:{rule.metric}:{name or ''}" for group in groups if group in known]
-    if rule.compare == "overall" and rows:
+    kind = question_of(rule).kind
+    if kind == "overall" and rows:
         rows.append(f"groups:{model}:{OVERALL}:{EVERYBODY}:{rule.metric}:{name or ''}")
-    if rule.compare == "range" and (rule.metric, name) in gap_metrics(evidence.classes, evidence.positive):
-        rows.append(f"gaps:{model}:{rule.attribute}:{rule.metric}:{name or ''}")
+    for metric, about, shown, asked in gap_metrics(evidence.classes, evidence.positive):
+        if (metric, about, asked) == (rule.metric, name, kind):
+            way = "" if shown == "range" else f":{shown}"
+            rows.append(f"gaps:{model}:{rule.attribute}:{rule.metric}:{name or ''}{way}")
     return tuple(rows)
 
 
 def _measure_region(rule: Rule, model: str, evidence: Evidence) -> Measured:
     rows = evidence.regions
     rows = rows[(rows["model"] == model) & (rows["method"] == rule.method) & (rows["region"] == rule.region)]
-    blank = Measured(
-        rule,
-        model,
-        None,
-        rule.region,
-        None,
-        *(float("nan"),) * 4,
-        "undefined" if len(rows) else "not_measured",
-    )
     mean = region_excess(rows, rule.alpha)
     if mean.n == 0:
-        return blank
+        nothing = (float("nan"),) * 4
+        return Measured(rule, model, None, rule.region, None, *nothing, "undefined" if len(rows) else "not_measured")
 
     def interval(alpha: float) -> tuple[float, float]:
         found = region_excess(rows, alpha)

@@ -1,40 +1,43 @@
 """What a policy may say: rules over group metrics and region shares; frozen, unknown keys refused.
 
-Reading and checking policies lives here, and the one that stands in where the user gives none. Verdicts
-are drawn in `judge`.
+Reading and checking policies lives here. The policy that stands in where the user gives none is in
+`defaults`; a policy is held against data in `applicable`; verdicts are drawn in `judge`.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from audit.errors import ConfigError, nearest
 from audit.fairness import METRICS
+from audit.findings.subjects import JUDGED_METRICS, ODDS, REGION_SHARE, describe
+from audit.findings.yaml_input import Section, explain, keys_of, read_yaml
 
-__all__ = ["REGION_SHARE", "DefaultPolicy", "Policy", "Rule", "default_policy", "load_policy", "parse_policy"]
+__all__ = ["BEST", "REGION_SHARE", "Policy", "Rule", "load_policy", "parse_policy"]
 
-REGION_SHARE = "region_share"
-JUDGED_METRICS = (*(name for name, metric in METRICS.items() if metric.is_rate), REGION_SHARE)
-METHODS = ("saliency", "gradient_x_input", "grad_cam")
-JUDGED_METHODS = ("saliency", "gradient_x_input")
-"""Methods whose region shares the default policy judges; why Grad-CAM is not among them: decision 5."""
+BEST = "best"
+EVERYBODY_ELSE = "overall"
+
+Compare = Literal["range", "ratio", "reference", "overall", "floor", "excess", "mean"]
+
+_NO_FALSE_DISCOVERY = (
+    "correction benjamini_hochberg is not offered for verdicts: it bounds the share of false claims among the "
+    "failures, not the chance of any, so each single failure would be less sure than its alpha says; allowed: "
+    "holm, none. Benjamini-Hochberg values for exploration are in table gaps"
+)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Rule(_Section):
+class Rule(Section):
     """One rule: a metric, compared across the groups of an attribute, against a tolerance."""
 
     id: str = Field(default="", description="Name of the rule; METRIC-ATTRIBUTE by default.")
-    metric: str = Field(description="A rate of table `groups`, or region_share.")
+    metric: str = Field(description="A metric with an interval to judge by, or region_share.")
     class_name: str | None = Field(
         default=None,
         alias="class",
@@ -43,27 +46,62 @@ class Rule(_Section):
     attribute: str = Field(
         description="Attribute, or several joined by ' x '; overall for a floor over everybody or a region."
     )
-    compare: Literal["range", "ratio", "reference", "overall", "floor", "excess"] = Field(
+    compare: Compare = Field(
         description=(
-            "range: best minus worst group. ratio: smallest over largest. reference: worst group against one "
-            "group. overall: worst group against everybody else. floor: worst group's own value (a ceiling "
-            "where lower is better). excess: attribution on a region over the region's area."
+            "range: best minus worst group. ratio: smallest over largest. reference: worst group against "
+            "`reference`. overall: worst group against everybody else. floor: worst group's own value (a ceiling "
+            "where lower is better). excess: attribution on a region over the region's area. mean: for "
+            "equalised_odds, the mean of its two ranges."
         )
     )
-    reference: str | None = Field(default=None, description="The group that `compare: reference` compares with.")
-    tolerance: float = Field(description="Largest gap allowed; for ratio and floor the smallest value allowed.")
-    warn: float | None = Field(default=None, description="A pass whose interval reaches past this is a warning.")
+    reference: str | None = Field(
+        default=None,
+        description="Of `compare: reference`: a group, best (the best group), or overall (everybody else).",
+    )
+    direction: Literal["higher", "lower"] | None = Field(
+        default=None,
+        description="Which way is better, for a metric that does not say so itself; two-sided by default.",
+    )
+    tolerance: float = Field(
+        allow_inf_nan=False, description="Largest gap allowed; for ratio and floor the smallest value allowed."
+    )
+    warn: float | None = Field(
+        default=None, allow_inf_nan=False, description="A pass whose interval reaches past this is a warning."
+    )
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="One minus the level of the interval.")
     judge: Literal["interval", "point"] = Field(
         default="interval", description="point judges the observed value alone; findings say so."
     )
+    power: float = Field(
+        default=0.8, ge=0.5, lt=1, description="Of the number of images that would settle an inconclusive rule."
+    )
     min_n: int = Field(default=10, ge=1, description="Smallest number of clusters (images) a group needs.")
-    small_groups: Literal["exclude_and_list", "block"] = "exclude_and_list"
-    correction: Literal["holm", "none"] = "holm"
+    small_groups: Literal["exclude_and_list", "block"] = Field(
+        default="exclude_and_list",
+        description="exclude_and_list: groups below min_n are listed; block: they make the rule inconclusive.",
+    )
+    correction: Literal["holm", "none"] = Field(
+        default="holm", description="Of claims of failure, over the rules of a model."
+    )
     tier: Literal["required", "supporting", "informational"] = Field(description="What hangs on the rule.")
     rationale: str = Field(default="", description="Why this rule, why this number.")
+    approver: str = Field(default="", description="Who approved this rule; the policy's approver by default.")
     region: str | None = Field(default=None, description="Region of a region_share rule.")
     method: str | None = Field(default=None, description="Explanation method of a region_share rule.")
+
+    @field_validator("tolerance", "warn", "alpha", "power", "min_n", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError(f"is {value}, a number is needed")
+        return value
+
+    @field_validator("correction", mode="before")
+    @classmethod
+    def _verdict_correction(cls, value: object) -> object:
+        if str(value).lower().replace("-", "_") in ("benjamini_hochberg", "bh", "fdr", "fdr_bh"):
+            raise ValueError(_NO_FALSE_DISCOVERY)
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -74,10 +112,15 @@ class Rule(_Section):
         return self
 
     @property
+    def better(self) -> Literal["higher", "lower"] | None:
+        """Which way is better: the metric's own way, else the rule's; None where both ways count."""
+        own = None if self.metric == REGION_SHARE else describe(self.metric).direction
+        return own or self.direction
+
+    @property
     def bad(self) -> Literal["above", "below"]:
         """On which side of the tolerance the trouble lies."""
-        ceiling = self.metric in METRICS and METRICS[self.metric].direction == "lower"
-        return "below" if self.compare == "ratio" or (self.compare == "floor" and not ceiling) else "above"
+        return "below" if self.compare == "ratio" or (self.compare == "floor" and self.better != "lower") else "above"
 
 
 def _rule_problems(rule: Rule) -> Iterable[str]:
@@ -88,27 +131,62 @@ def _rule_problems(rule: Rule) -> Iterable[str]:
             f"{nearest(rule.metric, JUDGED_METRICS)}"
         )
         return
-    if (rule.metric == REGION_SHARE) != (rule.compare == "excess"):
-        yield "metric region_share goes with compare excess, and only with it"
-    if (rule.metric == REGION_SHARE) != (rule.region is not None and rule.method is not None):
-        yield "'region' and 'method' are needed for metric region_share, and only there"
-    if rule.metric == REGION_SHARE and rule.attribute != "overall":
-        yield f"metric region_share is judged over everybody: attribute is '{rule.attribute}', allowed: overall"
+    yield from _region_problems(rule) if rule.metric == REGION_SHARE else _metric_problems(rule)
     if rule.attribute == "overall" and rule.compare not in ("floor", "excess"):
         yield f"attribute overall has one group: compare is '{rule.compare}', allowed: floor, excess"
     if (rule.compare == "reference") != (rule.reference is not None):
         yield "'reference' names the group of compare reference; it is needed there, and only there"
-    if rule.class_name is not None and not (rule.metric in METRICS and METRICS[rule.metric].per_class):
+    yield from _number_problems(rule)
+
+
+def _region_problems(rule: Rule) -> Iterable[str]:
+    if rule.compare != "excess":
+        yield "metric region_share goes with compare excess, and only with it"
+    if rule.region is None or rule.method is None:
+        yield "'region' and 'method' are needed for metric region_share, and only there"
+    if rule.attribute != "overall":
+        yield f"metric region_share is judged over everybody: attribute is '{rule.attribute}', allowed: overall"
+    for key, value in (("class", rule.class_name), ("direction", rule.direction)):
+        if value is not None:
+            yield f"'{key}' has no meaning for metric 'region_share'"
+
+
+def _metric_problems(rule: Rule) -> Iterable[str]:
+    metric = describe(rule.metric)
+    if rule.compare == "excess":
+        yield "metric region_share goes with compare excess, and only with it"
+    if rule.region is not None or rule.method is not None:
+        yield "'region' and 'method' are needed for metric region_share, and only there"
+    if rule.class_name is not None and not metric.per_class:
         yield f"'class' has no meaning for metric '{rule.metric}'"
-    most = float("inf") if rule.compare == "excess" else 1.0
+    allowed = ["range", "mean"] if rule.metric == "equalised_odds" else ["range"]
+    if rule.metric in ODDS and rule.compare not in allowed:
+        yield f"compare is '{rule.compare}' for metric '{rule.metric}', allowed: {', '.join(allowed)}"
+    if rule.metric != "equalised_odds" and rule.compare == "mean":
+        yield "compare mean is for metric equalised_odds only; range is the usual choice"
+    if rule.direction is not None and rule.metric in ODDS:
+        yield f"'direction' has no meaning for metric '{rule.metric}': it measures a distance"
+    elif rule.direction is not None and metric.direction not in (None, rule.direction):
+        yield f"direction is '{rule.direction}', but of metric '{rule.metric}' {metric.direction} is better"
+    if rule.reference == BEST and rule.better is None:
+        yield f"reference best needs 'direction' for metric '{rule.metric}': neither way is better by itself"
+
+
+def _number_problems(rule: Rule) -> Iterable[str]:
+    most = math.inf if rule.compare == "excess" else 1.0
     if not 0 <= rule.tolerance <= most:
-        yield f"tolerance is {rule.tolerance}, allowed: 0 to {most:g}"
+        share = f"; tolerances are shares: write {rule.tolerance / 100:g} for {rule.tolerance:g} %"
+        yield f"tolerance is {rule.tolerance}, allowed: 0 to {most:g}{share if 1 < rule.tolerance <= 100 else ''}"
+    if rule.compare == "ratio" and rule.tolerance == 0:
+        yield "tolerance is 0.0 for compare ratio, which every ratio keeps; allowed: above 0, to 1"
     if rule.warn is not None and (rule.warn > rule.tolerance if rule.bad == "above" else rule.warn < rule.tolerance):
         side = "at most" if rule.bad == "above" else "at least"
         yield f"warn is {rule.warn}, allowed: {side} the tolerance {rule.tolerance}"
+    if rule.warn is not None and not 0 <= rule.warn <= most:
+        yield f"warn is {rule.warn}, allowed: 0 to {most:g}"
 
 
-class Policy(_Section):
+class Policy(Section):
     """Rules that a person stands for."""
 
     name: str = Field(description="Name of the policy.")
@@ -123,12 +201,6 @@ class Policy(_Section):
         return self
 
 
-class DefaultPolicy(Policy):
-    """What is judged where the user gives no policy; nobody has approved it. May be without rules."""
-
-    rules: tuple[Rule, ...] = ()
-
-
 def load_policy(path: Path) -> Policy:
     """Read a policy from a YAML file.
 
@@ -137,13 +209,7 @@ def load_policy(path: Path) -> Policy:
     ConfigError
         The file is missing or not YAML, a key is unknown or a value is not allowed.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=str(path), fix="check the path") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"is not valid YAML: {' '.join(str(error).split())}", where=str(path)) from error
-    return parse_policy(content, where=str(path))
+    return parse_policy(read_yaml(path), where=str(path))
 
 
 def parse_policy(content: object, *, where: str = "policy") -> Policy:
@@ -166,82 +232,4 @@ def parse_policy(content: object, *, where: str = "policy") -> Policy:
 
 
 def _explain(problem: dict[str, Any]) -> str:
-    path = problem["loc"]
-    key = ".".join(str(part) for part in path)
-    if problem["type"] == "extra_forbidden":
-        kind = Rule if "rules" in path else Policy
-        allowed = [field.alias or name for name, field in kind.model_fields.items()]
-        return f"unknown key '{key}'; allowed: {', '.join(allowed)}.{nearest(str(path[-1]), allowed)}"
-    if problem["type"] == "missing":
-        return f"key '{key}' is missing"
-    if problem["type"] == "literal_error":
-        allowed = [word.strip("'") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        near = nearest(str(problem["input"]), allowed)
-        return f"'{key}' is {problem['input']!r}, allowed: {', '.join(allowed)}.{near}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"'{key}': {message}" if key else message
-
-
-def default_policy(
-    attributes: Sequence[str],
-    positive: str | None = None,
-    should_not_matter: Sequence[str] = (),
-    methods: Sequence[str] = JUDGED_METHODS,
-    excess: float = 1.0,
-) -> DefaultPolicy:
-    """What is judged where the user gives no policy.
-
-    Parameters
-    ----------
-    attributes : sequence of str
-        For each one the range of accuracy (tolerance 0.05) and, with a positive class, of its true and
-        false positive rate (tolerance 0.10). Intersections are shown in tables, not judged.
-    positive : str, optional
-        The declared positive class.
-    should_not_matter : sequence of str
-        Regions on which the decision should not rest: attribution on each, by each method, may draw at
-        most `excess` times the region's share of the image.
-    methods : sequence of str
-        Explanation methods of the run; those in `JUDGED_METHODS` are judged.
-    excess : float
-        Tolerance of the region rules; an even map draws 1 times the region's share of the image.
-
-    Returns
-    -------
-    DefaultPolicy
-        Every rule supporting.
-    """
-    rules = []
-    for attribute in attributes:
-        kinds: list[tuple[str, float]] = [("accuracy", 0.05)]
-        if positive is not None:
-            kinds += [("true_positive_rate", 0.10), ("false_positive_rate", 0.10)]
-        rules += [
-            Rule(
-                metric=metric,
-                class_name=positive if METRICS[metric].per_class else None,
-                attribute=attribute,
-                compare="range",
-                tolerance=tolerance,
-                tier="supporting",
-                rationale="default of faircam, used where no policy is given",
-            )
-            for metric, tolerance in kinds
-        ]
-    rules += [
-        Rule(
-            id=f"{REGION_SHARE}-{region}-{method}",
-            metric=REGION_SHARE,
-            attribute="overall",
-            compare="excess",
-            region=region,
-            method=method,
-            tolerance=excess,
-            tier="supporting",
-            rationale="the data's owner says that this region should not matter",
-        )
-        for region in should_not_matter
-        for method in methods
-        if method in JUDGED_METHODS
-    ]
-    return DefaultPolicy(name="default", rules=tuple(rules))
+    return explain(problem, keys_of(Rule if "rules" in problem["loc"] else Policy))

@@ -8,9 +8,7 @@ from scipy import special
 
 from audit.findings.measured import Measured
 
-__all__ = ["POWER", "images_to_settle"]
-
-POWER = 0.8
+__all__ = ["images_to_settle"]
 
 
 def images_to_settle(measured: Measured, family: int) -> int | None:
@@ -26,9 +24,9 @@ def images_to_settle(measured: Measured, family: int) -> int | None:
     Returns
     -------
     int or None
-        By normal approximation at 80 % power, groups of equal size, and at the level of one of the intervals
-        taken together; never fewer than there are. None where the value equals the tolerance (no number
-        would do), or where nothing was measured.
+        By normal approximation at the rule's power, groups of equal size, and at the level of one of the
+        intervals taken together; never fewer than there are. None where the value equals the tolerance (no
+        number would do), or where nothing was measured.
     """
     rule = measured.rule
     if measured.status != "ok" or math.isnan(measured.unit_variance):
@@ -41,10 +39,10 @@ def images_to_settle(measured: Measured, family: int) -> int | None:
     distance = value - limit
     if abs(distance) < 1e-9:
         return None
-    alpha = rule.alpha / max(measured.taken_together, 1)
+    alpha = measured.level(rule.alpha)
     claims_failure = distance > 0 if rule.bad == "above" else distance < 0
     if claims_failure and rule.correction == "holm":
         alpha /= max(family, 1)
-    quantiles = float(special.ndtri(1 - alpha / 2) + special.ndtri(POWER))
+    quantiles = float(special.ndtri(1 - alpha / 2) + special.ndtri(rule.power))
     needed = math.ceil(quantiles**2 * measured.unit_variance / distance**2)
     return max(needed, measured.smallest + 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from audit.fairness import METRICS, GroupRates
-from audit.findings.measured import Measured
-from audit.findings.policy import REGION_SHARE
+from audit.fairness import GroupRates
+from audit.findings.measured import Measured, question_of
+from audit.findings.subjects import REGION_SHARE, describe
 
 __all__ = ["compose"]
 
@@ -17,7 +17,9 @@ UNSETTLED = {
 }
 
 
-def compose(measured: Measured, verdict: str, p_adjusted: float, n_to_settle: int | None) -> str:
+def compose(
+    measured: Measured, verdict: str, p_adjusted: float, n_to_settle: int | None, broken: str | None = None
+) -> str:
     """Write the text of a finding.
 
     Parameters
@@ -30,9 +32,12 @@ def compose(measured: Measured, verdict: str, p_adjusted: float, n_to_settle: in
         P-value after correction.
     n_to_settle : int or None
         Images (clusters) a group that would settle an inconclusive rule.
+    broken : str, optional
+        Why the model's predictions cannot be judged, where the verdict is ``error``.
     """
     if verdict == "error":
-        return f"{measured.model}: rule '{measured.rule.id}' could not be judged: no prediction of this model counts."
+        why = broken or "no prediction of this model counts"
+        return f"{measured.model}: rule '{measured.rule.id}' could not be judged: {why}."
     if measured.status != "ok":
         return f"{_unsettled(measured)}{_left_out(measured)}"
     facts = _region_facts(measured) if measured.rule.metric == REGION_SHARE else _rate_facts(measured)
@@ -45,14 +50,14 @@ def _unit(measured: Measured) -> str:
         return "clusters"
     if measured.rule.metric == REGION_SHARE:
         return "images"
-    return METRICS[measured.rule.metric].say_counted(measured.class_name)
+    return describe(measured.rule.metric).say_counted(measured.class_name)
 
 
 def _subject(measured: Measured) -> str:
     rule = measured.rule
     if rule.metric == REGION_SHARE:
         return f"share of absolute attribution ({rule.method}) on region '{rule.region}'"
-    return METRICS[rule.metric].say(measured.class_name)
+    return describe(rule.metric).say(measured.class_name)
 
 
 def _unsettled(measured: Measured) -> str:
@@ -68,7 +73,7 @@ def _unsettled(measured: Measured) -> str:
         why = f"the rule is blocked by groups with fewer than {rule.min_n} {_unit(measured)}"
     else:
         why = UNSETTLED[measured.status].format(
-            counted=METRICS[rule.metric].say_counted(measured.class_name),
+            counted=describe(rule.metric).say_counted(measured.class_name),
             min_n=rule.min_n,
             unit=_unit(measured),
         )
@@ -95,19 +100,32 @@ def _arm(arms: GroupRates, place: int, attribute: str, alpha: float, *, first: b
     )
 
 
-def _rate_facts(measured: Measured) -> str:
+def _sides(measured: Measured) -> list[str]:
+    """The group and what it is compared with, each with its value and interval."""
     rule, arms = measured.rule, measured.arms
-    if arms is None:
-        raise ValueError("a rate was measured without its groups")
-    first = _arm(arms, 0, rule.attribute, rule.alpha, first=True)
-    start = f"{measured.model}: {_subject(measured)} is {first}"
+    if arms is not None:
+        places = range(len(arms.groups))
+        return [_arm(arms, place, rule.attribute, rule.alpha, first=place == 0) for place in places]
+    said = []
+    for place, (group, value, low, high) in enumerate(measured.sides):
+        who = "everybody" if group == "all" else f"{rule.attribute} {group}"
+        level = "95 % interval " if place == 0 else ""
+        said.append(f"{_number(value)} for {who}" + ("" if math.isnan(low) else f" ({level}{_span(low, high)})"))
+    return said
+
+
+def _rate_facts(measured: Measured) -> str:
+    rule = measured.rule
+    sides = _sides(measured)
+    start = f"{measured.model}: {_subject(measured)} is {sides[0]}"
     span = _span(measured.low, measured.high)
     joint = " over all groups together" if measured.taken_together > 1 else ""
     if rule.compare == "floor":
         return f"{start}, the {'largest' if rule.bad == 'above' else 'smallest'} value (interval {span}{joint})"
-    second = _arm(arms, 1, rule.attribute, rule.alpha, first=False)
-    what = "a ratio of smallest to largest of" if rule.compare == "ratio" else "a gap of"
-    return f"{start} and {second}: {what} {_number(measured.value)} (interval {span}{joint})"
+    what = {"ratio": "a ratio of smallest to largest of", "mean": "a mean gap in both rates of"}.get(
+        question_of(rule).kind, "a gap of"
+    )
+    return f"{start} and {sides[1]}: {what} {_number(measured.value)} (interval {span}{joint})"
 
 
 def _region_facts(measured: Measured) -> str:
@@ -157,7 +175,12 @@ def _settling(measured: Measured, n_to_settle: int | None) -> str:
             return f"{note}: at the tolerance itself no number of images would"
         return note
     where = "" if rule.metric == REGION_SHARE or rule.attribute == "overall" else " a group"
-    return f"{note}: about {n_to_settle} {_unit(measured)}{where} would, if the value is as observed"
+    single = measured.arms is not None and measured.arms.clustered and not measured.clustered
+    apart = ", each of another cluster," if single else ""
+    return (
+        f"{note}: about {n_to_settle} {_unit(measured)}{apart}{where} would (with {100 * rule.power:g} % power), "
+        "if the value is as observed"
+    )
 
 
 def _limits(measured: Measured, verdict: str) -> str:
@@ -167,7 +190,7 @@ def _limits(measured: Measured, verdict: str) -> str:
     if rule.metric == REGION_SHARE and verdict != "inconclusive":
         return "It does not show that the region has no part in the decision."
     if verdict == "fail":
-        return f"It does not show why, nor {METRICS[rule.metric].does_not_show}."
+        return f"It does not show why, nor {describe(rule.metric).does_not_show}."
     if verdict == "inconclusive":
         return "It shows neither that the tolerance is kept nor that it is exceeded."
     if rule.compare == "floor":

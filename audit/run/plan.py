@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from audit.errors import RunError
 from audit.run.files import canonical_json, sha256_bytes, write_json
 
-__all__ = ["Plan", "Shard", "Stage", "cut", "read_plan", "shard_path", "write_plan"]
+__all__ = ["STAGES", "Plan", "Shard", "Stage", "cut", "read_plan", "shard_path", "write_plan"]
 
-Stage = Literal["predict", "explain", "crosscheck"]
+Stage = Literal["predict", "explain", "crosscheck", "embed", "corrupt", "members"]
+
+STAGES: tuple[Stage, ...] = ("predict", "explain", "crosscheck", "embed", "corrupt", "members")
+"""In the order in which they run; each is a pass over every model."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,10 @@ class Shard:
 
     Attributes
     ----------
-    stage : {'predict', 'explain', 'crosscheck'}
-        In `predict` the rows are positions in the data, else positions in the sample.
+    stage : str
+        What the rows are: positions in the data (`predict`), in the explained sample (`explain`,
+        `crosscheck`), in the stage's own fixed sample of the data (`embed`, `corrupt`), or in the
+        model's training images (`members`).
     index : int
         Number within the stage.
     start, stop : int
@@ -47,24 +52,37 @@ class Plan:
         Names of the models, in order.
     shards : tuple of Shard
         The same for every model.
+    own : dict of str to tuple of Shard
+        Shards of one model alone, by its name: those over its training images.
     """
 
     content: dict[str, Any]
     models: tuple[str, ...]
     shards: tuple[Shard, ...]
+    own: dict[str, tuple[Shard, ...]] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the content and the shards."""
-        return sha256_bytes(canonical_json([self.content, self.models, [asdict(shard) for shard in self.shards]]))
+        parts = [self.content, self.models, [asdict(shard) for shard in self.shards]]
+        return sha256_bytes(canonical_json([*parts, _listed(self.own)] if self.own else parts))
 
-    def stage(self, stage: Stage) -> tuple[Shard, ...]:
-        """Shards of one stage."""
-        return tuple(shard for shard in self.shards if shard.stage == stage)
+    def for_model(self, model: str) -> tuple[Shard, ...]:
+        """Every shard of one model."""
+        return self.shards + self.own.get(model, ())
+
+    def stage(self, stage: Stage, model: str | None = None) -> tuple[Shard, ...]:
+        """Shards of one stage: those of a model, or those that all models share."""
+        shards = self.shards if model is None else self.for_model(model)
+        return tuple(shard for shard in shards if shard.stage == stage)
 
     def differences(self, other: Plan) -> list[str]:
         """Dotted keys in which another plan's content differs from this one's."""
         return sorted(_differences(self.content, other.content, ""))
+
+
+def _listed(own: dict[str, tuple[Shard, ...]]) -> dict[str, list[dict[str, Any]]]:
+    return {model: [asdict(shard) for shard in shards] for model, shards in own.items()}
 
 
 def _differences(left: Any, right: Any, path: str) -> list[str]:
@@ -96,6 +114,7 @@ def write_plan(run: Path, plan: Plan) -> None:
             "content": plan.content,
             "models": list(plan.models),
             "shards": [asdict(shard) for shard in plan.shards],
+            "own": _listed(plan.own),
         },
     )
 
@@ -111,8 +130,10 @@ def read_plan(run: Path) -> Plan:
     path = run / "plan.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        plan = Plan(content["content"], tuple(content["models"]), tuple(Shard(**s) for s in content["shards"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        shards = tuple(Shard(**shard) for shard in content["shards"])
+        own = {model: tuple(Shard(**shard) for shard in found) for model, found in content.get("own", {}).items()}
+        plan = Plan(content["content"], tuple(content["models"]), shards, own)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError("is no plan of a run", where=str(path), fix="start the run in a new folder") from error
     if plan.fingerprint != content["fingerprint"]:
         raise RunError("was changed after it was written", where=str(path), fix="start the run in a new folder")
