@@ -1,11 +1,13 @@
 """The command line, thin: each body imports what it needs when it runs.
 
-Exit codes: 0 done, 2 usage or input, 3 incomplete, 70 internal.
+Exit codes: 0 done, 1 a required rule failed (check), 2 usage or input, 3 incomplete or not settled, 4 integrity,
+70 internal.
 """
 
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,6 +143,38 @@ def run(
         raise typer.Exit(_INCOMPLETE)
 
 
+@app.command(epilog="Example: [bold]faircam check runs/first --policy policy.yaml[/bold]")
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    policy: Annotated[Path, typer.Option("--policy", help="Policy file to judge by.")],
+    waivers: Annotated[Path | None, typer.Option("--waivers", help="File with signed waivers.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Also write the verdicts here, as JUnit XML.")] = None,
+    save: Annotated[bool, typer.Option("--save", help="Keep the verdicts in the run, under verdicts/.")] = False,
+    day: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Day of evaluation; today by default.")
+    ] = None,
+) -> None:
+    """Judge a finished run by a policy. Writes nothing into the run without --save.
+
+    Exit code 0: every required rule passed, warns or is waived. 1: a required rule failed. 2: usage or
+    input. 3: a required rule is inconclusive or in error, or the run is incomplete. 4: the run was changed.
+    """
+    from audit.findings import check_run, save_check, write_junit
+    from audit.findings.shown import print_check
+    from audit.run import open_run
+
+    when = (day or datetime.now()).date()  # the user's own calendar day
+    checked = check_run(open_run(folder), policy, waivers=waivers, day=when)
+    print_check(checked)
+    if junit is not None:
+        write_junit(checked, junit)
+    if save:
+        from audit.console import say
+
+        say(f"Saved: {save_check(checked)}")
+    raise typer.Exit(checked.exit_code)
+
+
 @app.command(epilog="Example: [bold]faircam report runs/first[/bold]")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
@@ -167,6 +201,29 @@ def dashboard(
     from dashboard import launch
 
     raise typer.Exit(launch(folder, port))
+
+
+@app.command(epilog="Example: [bold]faircam compare runs/before runs/after --out before-after.html[/bold]")
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN [RUN ...]", help="One run folder or more.")],
+    models: Annotated[
+        tuple[str, str] | None, typer.Option("--models", help="Two models, before and after; first and others if left.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; comparison.html in the last run.")] = None,
+    format: Annotated[str, typer.Option("--format", help="html or csv")] = "html",
+) -> None:
+    """Compare two models, of one run or of several, image by image: what improved for whom, and what it cost."""
+    from audit.console import paired_table, say
+    from audit.run import open_run
+
+    _own("reports")
+    from reports.comparison import check_format, compare_runs, write_comparison
+
+    check_format(format)
+    pairs = compare_runs([open_run(folder) for folder in folders], models)
+    for pair in pairs:
+        paired_table(pair.title, pair.table)
+    say(f"Comparison: {write_comparison(pairs, out, format)}")
 
 
 def _tell(run: Run) -> None:

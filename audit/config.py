@@ -1,14 +1,16 @@
 """What a person may write in `audit.yaml` and `train.yaml`: frozen models, unknown keys refused.
 
-Only the shape of the configuration lives here; loading images or models from it does not.
+Only the shape of the configuration lives here; loading images or models from it does not. The sections that describe
+data are in `config_data`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from audit.config_data import AttributeConfig, DataConfig, Preprocessing, RegionsConfig, SplitConfig
 from audit.config_file import Section, load_config, parse_config
 from audit.errors import nearest
 
@@ -16,7 +18,9 @@ __all__ = [
     "AttributeConfig",
     "AuditConfig",
     "Augmentation",
+    "Corruption",
     "DataConfig",
+    "EmbeddingsConfig",
     "ExecutionConfig",
     "ExplanationsConfig",
     "ModelConfig",
@@ -24,6 +28,7 @@ __all__ = [
     "OptimiserConfig",
     "Preprocessing",
     "RegionsConfig",
+    "RobustnessConfig",
     "SplitConfig",
     "TrainConfig",
     "ValidationConfig",
@@ -31,132 +36,9 @@ __all__ = [
     "parse_config",
 ]
 
-Provenance = Literal["self-reported", "perceived", "inferred", "measured", "by construction", "not stated"]
 Method = Literal["saliency", "gradient_x_input", "grad_cam"]
-
-
-class AttributeConfig(Section):
-    """One group attribute of the data.
-
-    A plain string in the config is short for ``{column: NAME}``.
-    """
-
-    column: str = Field(description="Column of the manifest that holds the group.")
-    name: str = Field(default="", description="Name used in tables and reports; the column by default.")
-    provenance: Provenance = Field(default="not stated", description="How the labels were obtained; reports repeat it.")
-    bins: tuple[float, ...] | None = Field(
-        default=None, description="Edges that cut a numeric column into groups, ascending."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_string(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.name:
-            object.__setattr__(self, "name", self.column)
-        if self.bins is not None and list(self.bins) != sorted(set(self.bins)):
-            raise ValueError(f"bins must ascend without repeats, got {list(self.bins)}")
-        return self
-
-
-class RegionsConfig(Section):
-    """Label maps that say which pixel belongs to what."""
-
-    column: str = Field(description="Column with the path of a single-channel PNG label map.")
-    names: dict[int, str] = Field(description="Name of each pixel value; 0 is outside every region.")
-    should_not_matter: tuple[str, ...] = Field(
-        default=(), description="Regions on which the decision ought not to rest."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for name in self.should_not_matter:
-            if name not in self.names.values():
-                raise ValueError(f"should_not_matter names '{name}', which is none of {list(self.names.values())}")
-        return self
-
-
-class SplitConfig(Section):
-    """Which rows of the manifest to keep."""
-
-    column: str
-    keep: tuple[str | int | float | bool, ...] = Field(min_length=1)
-
-
-class DataConfig(Section):
-    """Images, labels and groups."""
-
-    manifest: str | None = Field(default=None, description="CSV or Parquet file, one row an image.")
-    image_folder: str | None = Field(default=None, description="Folder with one folder of images a class.")
-    attributes_table: str | None = Field(
-        default=None, description="CSV or Parquet with a column `image` joined to an image folder."
-    )
-    image: str = Field(default="image", description="Column with the image's path, relative to root.")
-    root: str | None = Field(default=None, description="Folder of the images; the manifest's by default.")
-    label: str = Field(default="label", description="Column with the true class.")
-    id: str | None = Field(default=None, description="Column with a unique image id; the path by default.")
-    groups: tuple[AttributeConfig, ...] = ()
-    intersections: tuple[tuple[str, ...], ...] = ()
-    cluster: str | None = Field(
-        default=None, description="Column of the person or thing; its images are not independent."
-    )
-    regions: RegionsConfig | None = None
-    split: SplitConfig | None = None
-    max_pixels: int = Field(default=50_000_000, gt=0, description="Largest image accepted, in pixels.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.manifest is None) == (self.image_folder is None):
-            raise ValueError("give exactly one of 'manifest' and 'image_folder'")
-        names = [attribute.name for attribute in self.groups]
-        if len(set(names)) != len(names):
-            raise ValueError(f"group attributes must have different names, got {names}")
-        for crossing in self.intersections:
-            if len(crossing) < 2:
-                raise ValueError(f"an intersection needs two attributes or more, got {list(crossing)}")
-            for name in crossing:
-                if name not in names:
-                    raise ValueError(f"intersection names '{name}', which is not among the groups {names}.")
-        return self
-
-
-class Preprocessing(Section):
-    """How a decoded image becomes the array the model sees; recorded in the run.
-
-    The order is: colour mode, resize, crop, scale, then ``(x - mean) / std``.
-    """
-
-    size: tuple[int, int] | None = Field(default=None, description="Height and width after resizing.")
-    shorter_side: int | None = Field(default=None, description="Resize so that the shorter side has this length.")
-    crop: tuple[int, int] | None = Field(default=None, description="Centre crop after resizing: height, width.")
-    mode: Literal["RGB", "L", "BGR"] = "RGB"
-    resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box"] = "bilinear"
-    scale: tuple[float, float] = Field(default=(0.0, 1.0), description="What bytes 0 and 255 become.")
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.size is not None and self.shorter_side is not None:
-            raise ValueError("give one of 'size' and 'shorter_side', not both")
-        if self.shorter_side is not None and self.crop is None:
-            raise ValueError("'shorter_side' needs a 'crop', so that all images have one size")
-        channels = 1 if self.mode == "L" else 3
-        for key in ("mean", "std"):
-            values = getattr(self, key)
-            if values and len(values) != channels:
-                raise ValueError(f"'{key}' has {len(values)} values, mode {self.mode} has {channels} channels")
-        if any(value == 0 for value in self.std):
-            raise ValueError("'std' holds a zero")
-        return self
-
-    @property
-    def output_size(self) -> tuple[int, int] | None:
-        """Height and width that every image ends with, or None where images keep their own."""
-        return self.crop or self.size
+Corruption = Literal["noise", "blur", "jpeg", "brightness", "contrast"]
+Sampled = TypeVar("Sampled", bound=Section)
 
 
 class ModelConfig(Section):
@@ -186,6 +68,11 @@ class ModelConfig(Section):
     )
     layer: str | None = Field(default=None, description="Layer for Grad-CAM; found when left out.")
     training: str | None = Field(default=None, description="Folder that `faircam train` wrote for this model.")
+    training_data: DataConfig | None = Field(
+        default=None,
+        description="The images it was trained on, for the membership table; `groups` are those of the audit's data "
+        "unless given ([] where they are not known).",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -219,6 +106,43 @@ class ExplanationsConfig(Section):
         return self
 
 
+class EmbeddingsConfig(Section):
+    """Activations that enter the last dense layer, for slices that nobody labelled and for attribute leakage."""
+
+    sample: int | Literal["all"] = Field(default="all", description="Images taken, drawn evenly over the groups.")
+    dimensions: int = Field(
+        default=256, ge=2, description="Longer embeddings are brought down to so many by a fixed random projection."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        return _at_least_one(self, self.sample)
+
+
+class RobustnessConfig(Section):
+    """Accuracy on corrupted copies of the images, by group."""
+
+    corruptions: tuple[Corruption, ...] = Field(
+        default=("noise", "blur", "jpeg", "brightness", "contrast"), min_length=1
+    )
+    severities: tuple[int, ...] = Field(default=(1, 3, 5), min_length=1, description="Of 1 to 5, ascending.")
+    sample: int | Literal["all"] = Field(default=500, description="Images corrupted, drawn evenly over the groups.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.corruptions)) != len(self.corruptions):
+            raise ValueError(f"corruptions names one twice: {list(self.corruptions)}")
+        if list(self.severities) != sorted(set(self.severities)) or not set(self.severities) <= {1, 2, 3, 4, 5}:
+            raise ValueError(f"severities must ascend within 1 to 5 without repeats, got {list(self.severities)}")
+        return _at_least_one(self, self.sample)
+
+
+def _at_least_one(section: Sampled, sample: int | str) -> Sampled:
+    if isinstance(sample, int) and sample < 1:
+        raise ValueError(f"sample must be 'all' or at least 1, got {sample}; leave the section out to measure nothing")
+    return section
+
+
 class ExecutionConfig(Section):
     """How the work is cut; results depend on it in the last bits, so it is part of the plan."""
 
@@ -236,9 +160,22 @@ class AuditConfig(Section):
     positive: str | None = Field(default=None, description="Class of the binary criteria; never guessed.")
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     explanations: ExplanationsConfig = Field(default_factory=ExplanationsConfig)
+    embeddings: EmbeddingsConfig | None = Field(default=None, description="Not taken when left out.")
+    robustness: RobustnessConfig | None = Field(default=None, description="Not measured when left out.")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
     policy: str | None = None
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_groups(cls, value: Any) -> Any:
+        """Training data that names no groups has those of the audit's data."""
+        if not isinstance(value, dict) or not isinstance(value.get("data"), dict):
+            return value
+        groups = value["data"].get("groups", ())
+        models = value.get("models")
+        filled = [_with_groups(model, groups) for model in models] if isinstance(models, list | tuple) else models
+        return {**value, "models": filled} if "models" in value else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -246,6 +183,13 @@ class AuditConfig(Section):
         if len(set(names)) != len(names):
             raise ValueError(f"models must have different names, got {names}")
         return self
+
+
+def _with_groups(model: Any, groups: Any) -> Any:
+    data = model.get("training_data") if isinstance(model, dict) else None
+    if not isinstance(data, dict) or "groups" in data:
+        return model
+    return {**model, "training_data": {**data, "groups": groups}}
 
 
 class NetworkConfig(Section):

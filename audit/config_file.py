@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,8 +61,20 @@ def parse_config(kind: type[Config], content: object, *, where: str) -> Config:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(_explain(kind, problem) for problem in error.errors())
+        problems = "; ".join(_explain(kind, problem) for problem in _news(error.errors()))
         raise ConfigError(problems, where=where) from None
+
+
+def _news(problems: Iterable[Any]) -> list[Any]:
+    """Problems without those of a tuple that is too short only because an entry in it was refused."""
+    found = list(problems)
+
+    def follows(problem: Any) -> bool:
+        place = problem["loc"]
+        inside = (other["loc"] for other in found if other is not problem)
+        return problem["type"] == "too_short" and any(loc[: len(place)] == place for loc in inside)
+
+    return [problem for problem in found if not follows(problem)]
 
 
 def _explain(kind: type[Section], problem: Any) -> str:
@@ -78,7 +90,9 @@ def _explain(kind: type[Section], problem: Any) -> str:
         allowed = [word.strip("'") for word in problem["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         given = problem["input"]
         return f"'{key}' is {given!r}, allowed: {', '.join(allowed)}.{nearest(str(given), allowed)}"
-    return f"'{key}': {message} (got {problem['input']!r})" if key and not message.startswith("give") else message
+    if isinstance(problem["input"], Mapping):  # a whole section: its check names the value itself
+        return f"'{key}': {message}" if key and not message.startswith("give") else message
+    return f"'{key}': {message} (got {problem['input']!r})" if key else message
 
 
 def _keys_beside(kind: type[Section], path: list[Any]) -> list[str]:

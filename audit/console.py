@@ -17,7 +17,7 @@ from audit.run import Run
 if TYPE_CHECKING:
     from audit.training.settings import EpochRecord
 
-__all__ = ["Bars", "findings_table", "say", "warn"]
+__all__ = ["Bars", "findings_table", "paired_table", "say", "warn"]
 
 _OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
 _ERR = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -93,3 +93,28 @@ def findings_table(run: Run) -> None:
         say(f"... {len(findings)} findings in all: table `findings` of the run")
     for text in findings.loc[findings["verdict"] == "fail", "text"].head(_SENTENCES):
         say(f"  ✗ {text}")
+
+
+def paired_table(title: str, paired: pd.DataFrame) -> None:
+    """Print rows of table `paired`: the accuracy of everybody and of every group, before and after."""
+    say(f"\n{title}, accuracy on the same images")
+    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
+    for name in ("attribute", "group", "n", "before", "after", "change [interval]", "p adjusted"):
+        table.add_column(name, overflow="fold")
+    accuracy = paired[paired["metric"] == "accuracy"]
+    for row in accuracy.head(_SHOWN).to_dict("records"):
+        values = [f"{row[name]:.3f}" if pd.notna(row[name]) else "-" for name in ("first_value", "second_value")]
+        change = f"{row['difference']:+.3f}" if pd.notna(row["difference"]) else str(row["status"])
+        if pd.notna(row["low"]) and pd.notna(row["high"]):
+            change += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+        p = (
+            "-"
+            if pd.isna(row["p_adjusted"])
+            else "< 0.001"
+            if row["p_adjusted"] < 0.001
+            else f"{row['p_adjusted']:.3f}"
+        )
+        table.add_row(*map(Text, (row["attribute"], row["group"], str(row["n"]), *values, change, p)))
+    _OUT.print(table)
+    if len(accuracy) > _SHOWN:
+        say(f"... {len(accuracy)} rows in all: --format csv")

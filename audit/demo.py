@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from audit.config import AuditConfig, load_config
-from audit.data.synthetic import DEMO_EPOCHS, DEMO_SEED, REGION_NAMES, demo_specs, draw, write
+from audit.data.synthetic import DEMO_EPOCHS, DEMO_SEED, REGION_NAMES, TONES, demo_specs, draw, write
 from audit.errors import InputError, ModelError
 from audit.pipeline import Progress, run_audit, silent
 from audit.preflight import preflight
@@ -23,6 +23,7 @@ __all__ = ["DemoResult", "run_demo"]
 
 _FRAMEWORKS = {"torch": "torch", "keras": "tensorflow"}
 _PREPROCESSING = {"size": [48, 48], "mode": "RGB", "scale": [0, 1], "mean": [0.5] * 3, "std": [0.25] * 3}
+_BEYOND = {"embeddings": {"sample": "all"}, "robustness": {"sample": 400, "severities": [1, 3, 5]}}
 _WHAT = {
     "biased": "Synthetic shapes, planted bias",
     "control": "Synthetic shapes, control without a planted bias",
@@ -168,8 +169,9 @@ def _audit_config(out: Path, kind: str, frameworks: list[str], seed: int) -> dic
         folder = f"models/{kind}-{framework}"
         (entry,) = yaml.safe_load((out / folder / "model.yaml").read_text(encoding="utf-8"))
         key = "path" if framework == "keras" else "weights"
-        models.append({**entry, key: f"{folder}/{Path(entry[key]).name}", "training": folder})
-    return {
+        entry |= {key: f"{folder}/{Path(entry[key]).name}", "training": folder}
+        models.append({**entry, "training_data": _trained_on(kind)} if kind == "biased" else entry)
+    content: dict[str, Any] = {
         "name": _WHAT[kind],
         "data": {
             "manifest": "data/manifest.csv",
@@ -186,6 +188,21 @@ def _audit_config(out: Path, kind: str, frameworks: list[str], seed: int) -> dic
         "explanations": {"sample": 600},
         "seed": seed,
     }
+    if kind == "biased":
+        content["data"]["population"] = {"tone": _training_mix(seed)}
+        content |= _BEYOND
+    return content
+
+
+def _training_mix(seed: int) -> dict[str, float]:
+    """Share of each tone among the biased training images: the audit also asks how the models do on that mix."""
+    weights = demo_specs(seed).biased_train.tone_weights
+    return {tone: round(weight / sum(weights), 5) for tone, weight in zip(TONES, weights, strict=True)}
+
+
+def _trained_on(kind: str) -> dict[str, Any]:
+    """The images of a training, as an audit's model names them."""
+    return {"manifest": "data/manifest.csv", "split": {"column": "split", "keep": [f"train-{kind}"]}}
 
 
 def _report(run: Run) -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from audit.engine.local import WorkerProcess
 from audit.pipeline import check_folder
 from audit.preflight import Preflight
+from audit.run.plan import STAGES
 
 __all__ = ["estimate"]
 
@@ -33,16 +34,16 @@ def estimate(checked: Preflight, out: Path, *, trust_code: bool, resume: bool) -
     check_folder(out, checked.plan, resume)
     config = checked.config
     rows = len(checked.dataset)
-    shards = len(checked.plan.shards)
-    lines = [f"{rows} images, {len(config.models)} models, {shards} shards a model. Nothing is written."]
-    every = config.explanations.sample == "all"
-    explained = rows if every else sum(shard.stop - shard.start for shard in checked.plan.stage("explain"))
+    shards = sum(len(checked.plan.for_model(name)) for name in checked.plan.models)
+    lines = [f"{rows} images, {len(config.models)} models, {shards} shards. Nothing is written."]
     total, disk = 0.0, 0.0
     for model in config.models:
+        passes = _passes(checked, model.name)
+        lines.append(f"{model.name}: {', '.join(f'{done.images:,} {done.what}' for done in passes)}.")
         spec, cost = _measured(checked, model.name, trust_code)
-        seconds = (0 if every else rows) * cost["forward"] + explained * cost["gradient"]
+        seconds = sum(done.images * cost[done.cost] for done in passes)
         total += seconds
-        disk += explained * cost["map_bytes"]
+        disk += _bytes(checked, passes, spec, cost)
         size = " x ".join(str(length) for length in spec["input_shape"])
         lines.append(
             f"{model.name}: {spec['framework']} on {spec['device']}, {spec['parameters']:,} parameters, input {size}, "
@@ -50,10 +51,46 @@ def estimate(checked: Preflight, out: Path, *, trust_code: bool, resume: bool) -
             f"a micro-batch of images holds {cost['batch_bytes'] / 1e6:.1f} MB"
         )
     free = shutil.disk_usage(next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())).free
-    lines.append(f"In all about {_duration(total)} and {disk / 1e6:.0f} MB of maps; {free / 1e9:.0f} GB are free.")
+    lines.append(
+        f"In all about {_duration(total)} of passes and {disk / 1e6:.0f} MB of maps and embeddings; "
+        f"{free / 1e9:.0f} GB are free. The statistics of the groups come on top."
+    )
     if free < disk:
-        lines.append("There is not enough room for the maps: lower explanations.sample.")
+        lines.append("There is not enough room: lower explanations.sample or embeddings.sample.")
     return lines
+
+
+class _Pass(NamedTuple):
+    """How many images go through a model, what for, and which measured cost each has."""
+
+    what: str
+    images: int
+    cost: str
+
+
+def _passes(checked: Preflight, model: str) -> list[_Pass]:
+    """The passes of one model, from the plan; those without images are left out."""
+    config = checked.config
+    images = {stage: sum(shard.stop - shard.start for shard in checked.plan.stage(stage, model)) for stage in STAGES}
+    if config.explanations.sample == "all":
+        images |= {"predict": 0, "explain": len(checked.dataset)}
+    copies = len(config.robustness.corruptions) * len(config.robustness.severities) if config.robustness else 0
+    found = [
+        _Pass("images predicted", images["predict"], "forward"),
+        _Pass("explained", images["explain"], "gradient"),
+        _Pass("embedded", images["embed"], "forward"),
+        _Pass("corrupted copies", images["corrupt"] * copies, "corrupted"),
+        _Pass("training images", images["members"], "forward"),
+    ]
+    return [done for done in found if done.images]
+
+
+def _bytes(checked: Preflight, passes: list[_Pass], spec: dict[str, Any], cost: dict[str, float]) -> float:
+    """Room that the maps and embeddings of a model take, in bytes."""
+    images = {done.what: done.images for done in passes}
+    kept = checked.config.embeddings.dimensions if checked.config.embeddings else 0
+    maps = images.get("explained", 0) * cost["map_bytes"]
+    return maps + images.get("embedded", 0) * 4.0 * min(kept, int(spec["embedding_size"]))
 
 
 def _measured(checked: Preflight, model: str, trust_code: bool) -> tuple[dict[str, Any], dict[str, float]]:

@@ -17,14 +17,15 @@ from audit.config import AuditConfig, parse_config
 from audit.console import Bars
 from audit.data.images import Decoded
 from audit.data.manifest import MISSING, Dataset
-from audit.engine.job import Job, OutputMap, audit_classes, check_labels
+from audit.engine.job import Job, OutputMap
+from audit.engine.labels import audit_classes, check_labels
 from audit.engine.local import InlineCrew
 from audit.engine.process import describe
 from audit.engine.worker import Worker
 from audit.errors import InputError
 from audit.models.loading import wrap_model
 from audit.pipeline import check_folder, execute, silent
-from audit.preflight import Preflight, make_plan, versions
+from audit.preflight import Preflight, check_population, data_notes, make_plan, versions
 from audit.run import Run
 from audit.run.files import sha256_bytes
 
@@ -55,6 +56,19 @@ class ArraySource:
         scaled = (np.clip(share, 0, 1) * 255).astype(np.uint8)
         picture = Image.fromarray(scaled[:, :, 0] if scaled.shape[2] == 1 else scaled[:, :, :3]).convert("RGB")
         return Decoded("ok", array, str(self.table["sha256"].iloc[position]), picture=picture)
+
+    def pixels(self, position: int) -> np.ndarray | Decoded:
+        """One image as bytes, scaled from the value range of the whole set."""
+        array = np.asarray(self.images[position], np.float64)
+        if not np.isfinite(array).all():
+            return Decoded("unsupported", detail="holds values that are not finite, so it was not corrupted")
+        if array.shape[2] not in (1, 3):
+            return Decoded("unsupported", detail=f"has {array.shape[2]} channels; corruptions are for 1 or 3")
+        return np.rint((array - self.low) / max(self.high - self.low, 1e-12) * 255).astype(np.uint8)
+
+    def array(self, pixels: np.ndarray) -> np.ndarray:
+        """Bytes in the value range of the whole set."""
+        return (self.low + pixels.astype(np.float64) / 255 * (self.high - self.low)).astype(np.float32)
 
     def regions(self, position: int) -> np.ndarray | None:
         """Region map of one image."""
@@ -92,9 +106,9 @@ def audit(
     out : path, optional
         Run folder; a temporary one by default.
     settings : mapping, optional
-        Keys as in `audit.yaml`: `name`, `positive`, `explanations`, `execution`, `seed`; `intersections`
-        and `regions` (``{names, should_not_matter}``); of the model `classes`, `outputs`, `head`,
-        `score` and `layer`.
+        Keys as in `audit.yaml`: `name`, `positive`, `explanations`, `embeddings`, `robustness`, `execution`, `seed`;
+        `intersections`, `population` and `regions` (``{names, should_not_matter}``); of the model `classes`,
+        `outputs`, `head`, `score` and `layer`.
     progress : bool
         Whether to show bars.
 
@@ -125,6 +139,7 @@ def audit(
     dataset = _dataset(config, images, labels, groups, clusters, regions)
     classes = audit_classes(config, dataset)
     check_labels(dataset, classes, "labels")
+    check_population(config, dataset)
     (entry,) = config.models
     outputs = OutputMap.build(entry, classes)
     adapter = wrap_model(
@@ -143,14 +158,14 @@ def audit(
         "policy": None,
         "versions": versions(config),
     }
-    checked = Preflight(config, Path(), dataset, classes, make_plan(config, len(dataset), content), None)
+    plan = make_plan(config, len(dataset), content)
+    checked = Preflight(config, Path(), dataset, classes, plan, None, notes=data_notes(dataset))
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="faircam-")) / "run"
     check_folder(folder, checked.plan, resume=False)
-    names = config.data.regions.names if config.data.regions else {}
     finite = images[np.isfinite(images)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     source = ArraySource(dataset.rows, images, regions, low, high)
-    job = Job(folder, "", entry.name, source, outputs, config.explanations, names, config.execution.micro_batch)
+    job = Job.build(config, entry.name, source, outputs)
     crew = InlineCrew(Worker(job, adapter), describe(adapter.spec))
     try:
         with Bars() if progress else nullcontext() as bars:
@@ -183,6 +198,7 @@ def _config(settings: dict[str, Any], groups: Any, clusters: Any, regions: Any) 
         "groups": [str(name) for name in groups] if groups is not None else [],
     }
     data["intersections"] = settings.pop("intersections", [])
+    data["population"] = settings.pop("population", {})
     if clusters is not None:
         data["cluster"] = "cluster"
     if regions is not None:

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from audit.config import AuditConfig
+from audit.data.corruptions import SEVERITIES
 from audit.engine.local import Crew, WorkerProcess
 from audit.engine.sampling import choose_sample
 from audit.errors import RunError
@@ -22,7 +24,7 @@ from audit.preflight import Preflight
 from audit.results import write_results
 from audit.run import Run, open_run
 from audit.run.files import lock, write_json
-from audit.run.plan import Plan, Shard, Stage, read_plan, write_plan
+from audit.run.plan import STAGES, Plan, Shard, Stage, read_plan, write_plan
 from audit.run.schema import SCHEMA_VERSION
 from audit.run.shards import read_receipt, read_rows
 from audit.version import __version__
@@ -126,8 +128,7 @@ def execute(checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dic
         sample = _sample(checked, out)
         for crew in crews.values():
             crew.use_sample(sample)
-        later: tuple[Stage, ...] = ("explain", "crosscheck")
-        for stage in later:
+        for stage in STAGES[1:]:
             _do(stage, checked.plan, crews, out, progress)
         record["timings"] = _timings(checked.plan, out, time.monotonic() - started)
         write_results(checked, out, record)
@@ -135,9 +136,11 @@ def execute(checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dic
 
 
 def _do(stage: Stage, plan: Plan, crews: Mapping[str, Crew], out: Path, progress: Progress) -> None:
-    shards = plan.stage(stage)
-    total = sum(shard.stop - shard.start for shard in shards)
     for name, crew in crews.items():
+        shards = plan.stage(stage, name)
+        if not shards:
+            continue
+        total = sum(shard.stop - shard.start for shard in shards)
         waiting = [shard for shard in shards if not _committed(out, name, shard, plan.fingerprint)]
         done = total - sum(shard.stop - shard.start for shard in waiting)
         progress(stage, name, done, total)
@@ -174,7 +177,8 @@ def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str
         given = {"name": model.name, "sha256": checked.plan.content["models"][model.name]}
         given |= {"preprocessing": model.preprocessing.model_dump(mode="json")}
         given |= {"outputs": model.outputs, "architecture": model.architecture, "arguments": model.arguments}
-        models.append({**crews[model.name].description, **given})
+        described = crews[model.name].description
+        models.append({**described, **given, "embeddings": _embeddings(config, described)})
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"faircam:{checked.plan.fingerprint}")),
@@ -195,11 +199,33 @@ def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str
             "intersections": [list(crossing) for crossing in config.data.intersections],
             "cluster": config.data.cluster,
             "regions": list(config.data.regions.names.values()) if config.data.regions else [],
+            "population": config.data.population,
+            "members": {name: len(dataset) for name, dataset in checked.training.items()},
+            "notes": list(checked.notes),
         },
+        "robustness": _robustness(config),
         "policy": {"sha256": checked.plan.content["policy"], "name": checked.policy.name if checked.policy else None},
         "trust": notes,
         "complete": False,
     }
+
+
+def _embeddings(config: AuditConfig, described: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Where a model's embeddings come from and what was kept of them; None where none were taken."""
+    size = described.get("embedding_size", 0)
+    if config.embeddings is None or not size:
+        return None
+    kept = min(size, config.embeddings.dimensions)
+    how = "none" if kept == size else f"random signs, seed {config.seed}"
+    return {"layer": described["embedding_layer"], "size": size, "kept": kept, "projection": how}
+
+
+def _robustness(config: AuditConfig) -> dict[str, Any] | None:
+    """The corruptions made, and the parameter of each at each severity."""
+    if config.robustness is None:
+        return None
+    severities = config.robustness.severities
+    return {name: {str(k): SEVERITIES[name][k - 1] for k in severities} for name in config.robustness.corruptions}
 
 
 def environment() -> dict[str, Any]:
@@ -216,7 +242,7 @@ def _timings(plan: Plan, out: Path, total: float) -> dict[str, Any]:
     """Seconds that the shards took, by model and stage, and of this call."""
     found: dict[str, Any] = {"seconds": round(total, 2)}
     for name in plan.models:
-        for shard in plan.shards:
+        for shard in plan.for_model(name):
             receipt = read_receipt(out, name, shard)
             key = f"{name}:{shard.stage}"
             found[key] = round(found.get(key, 0.0) + (receipt.seconds if receipt else 0.0), 2)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from audit.config import AuditConfig, ModelConfig
-from audit.data.manifest import Dataset, load_dataset
-from audit.engine.job import OutputMap, audit_classes, check_labels
-from audit.errors import ConfigError, DataError, ModelError
+from audit.data.manifest import MISSING, Dataset, load_dataset
+from audit.engine.job import OutputMap
+from audit.engine.labels import audit_classes, check_labels
+from audit.engine.members import load_members
+from audit.errors import ConfigError, DataError, ModelError, nearest
 from audit.findings import Policy, check_policy, load_policy
 from audit.run.files import sha256_file
 from audit.run.plan import Plan, Shard, cut
@@ -35,6 +38,10 @@ class Preflight:
     plan : Plan
     policy : Policy or None
         The user's policy, if the config names one.
+    training : mapping of str to Dataset
+        Training images of each model that names them.
+    notes : tuple of str
+        What is allowed and worth saying of the data.
     """
 
     config: AuditConfig
@@ -43,6 +50,8 @@ class Preflight:
     classes: tuple[str, ...]
     plan: Plan
     policy: Policy | None
+    training: Mapping[str, Dataset] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def preflight(config: AuditConfig, base: Path) -> Preflight:
@@ -71,9 +80,11 @@ def preflight(config: AuditConfig, base: Path) -> Preflight:
     dataset = load_dataset(config.data, base)
     classes = audit_classes(config, dataset)
     check_labels(dataset, classes, str(config.data.manifest or config.data.image_folder))
-    _check_images_there(dataset)
+    _check_images_there(dataset, "data")
+    check_population(config, dataset)
     for model in config.models:
         OutputMap.build(model, classes)
+    training = _training(config, base, classes)
     policy = _policy(config, base, dataset, classes)
     content = {
         "config": config.model_dump(mode="json"),
@@ -82,7 +93,63 @@ def preflight(config: AuditConfig, base: Path) -> Preflight:
         "policy": sha256_file(base / config.policy) if config.policy else None,
         "versions": versions(config),
     }
-    return Preflight(config, base, dataset, classes, make_plan(config, len(dataset), content), policy)
+    if training:
+        content["training"] = {name: members.fingerprint for name, members in training.items()}
+    members = {name: len(found) for name, found in training.items()}
+    plan = make_plan(config, len(dataset), content, members)
+    return Preflight(config, base, dataset, classes, plan, policy, training, data_notes(dataset))
+
+
+def _training(config: AuditConfig, base: Path, classes: tuple[str, ...]) -> dict[str, Dataset]:
+    """Training images of each model that names them, held against the classes of the audit."""
+    found = {}
+    for model in config.models:
+        dataset = load_members(model, base)
+        if dataset is not None:
+            where = f"models.{model.name}.training_data"
+            check_labels(dataset, classes, where)
+            _check_images_there(dataset, where)
+            found[model.name] = dataset
+    return found
+
+
+def data_notes(dataset: Dataset) -> tuple[str, ...]:
+    """What is allowed and yet leaves a question unanswered: attributes of one group, labels of one class."""
+    notes = []
+    for attribute in dataset.attributes:
+        groups = dataset.rows[f"attr_{attribute.name}"].unique()
+        if len(groups) == 1:
+            notes.append(
+                f"attribute '{attribute.name}' has one group only, '{groups[0]}': no gap can be measured by it"
+            )
+    if len(dataset.classes) == 1:
+        notes.append(f"every label is '{dataset.classes[0]}': rates among other classes are undefined")
+    return tuple(notes)
+
+
+def check_population(config: AuditConfig, dataset: Dataset) -> None:
+    """Hold the stated mix of each attribute against the groups that the data has.
+
+    Raises
+    ------
+    ConfigError
+        A group is named that no image belongs to, or one of the data's groups is left out.
+    """
+    for name, shares in config.data.population.items():
+        groups = set(dataset.rows[f"attr_{name}"]) - {MISSING}
+        for group in shares:
+            if group not in groups:
+                raise ConfigError(
+                    f"'{group}' is none of the groups {sorted(groups)}.{nearest(group, groups)}",
+                    where=f"data.population.{name}",
+                )
+        left = sorted(groups - set(shares))
+        if left:
+            raise ConfigError(
+                f"leaves out {', '.join(repr(group) for group in left)}",
+                where=f"data.population.{name}",
+                fix="give every group of the data a share, 0 where the population has none of it",
+            )
 
 
 def _policy(config: AuditConfig, base: Path, dataset: Dataset, classes: tuple[str, ...]) -> Policy | None:
@@ -92,30 +159,53 @@ def _policy(config: AuditConfig, base: Path, dataset: Dataset, classes: tuple[st
     policy = load_policy(base / config.policy)
     groups = {item.name: set(dataset.rows[f"attr_{item.name}"]) for item in dataset.attributes}
     regions = list(config.data.regions.names.values()) if config.data.regions else []
-    check_policy(policy, groups, list(classes), config.positive, regions)
+    check_policy(policy, groups, list(classes), config.positive, regions, set(dataset.classes))
     return policy
 
 
-def make_plan(config: AuditConfig, rows: int, content: dict[str, Any]) -> Plan:
-    """Cut the work of every model into shards."""
+def make_plan(
+    config: AuditConfig, rows: int, content: dict[str, Any], members: Mapping[str, int] | None = None
+) -> Plan:
+    """Cut the work of every model into shards.
+
+    Parameters
+    ----------
+    config : AuditConfig
+    rows : int
+        Images of the data.
+    content : dict
+        What else results depend on.
+    members : mapping of str to int, optional
+        Number of training images of the models that name them.
+    """
     size = config.execution.shard_size
     wanted = config.explanations.sample
-    sample = rows if wanted == "all" else min(wanted, rows)
+    sample = _size(wanted, rows)
     shards = cut("predict", rows, size)
     if wanted != "all":
         shards += cut("explain", sample, size)
     checks = min(config.explanations.cross_check, sample)
     shards += [Shard("crosscheck", 0, 0, checks)] if checks and config.explanations.methods else []
-    return Plan(content, tuple(model.name for model in config.models), tuple(shards))
+    if config.embeddings is not None:
+        shards += cut("embed", _size(config.embeddings.sample, rows), size)
+    if config.robustness is not None:
+        copies = len(config.robustness.corruptions) * len(config.robustness.severities)
+        shards += cut("corrupt", _size(config.robustness.sample, rows), max(1, size // copies))
+    own = {name: tuple(cut("members", count, size)) for name, count in (members or {}).items()}
+    return Plan(content, tuple(model.name for model in config.models), tuple(shards), own)
 
 
-def _check_images_there(dataset: Dataset) -> None:
+def _size(wanted: int | str, rows: int) -> int:
+    return min(wanted, rows) if isinstance(wanted, int) else rows
+
+
+def _check_images_there(dataset: Dataset, where: str) -> None:
     """One missing file is listed in the run; if all are missing, the root is wrong."""
     if not any((dataset.root / path).is_file() for path in dataset.rows["path"]):
         raise DataError(
             f"none of the {len(dataset)} images is there; the first is '{dataset.rows['path'].iloc[0]}'",
-            where="data",
-            fix="set data.root to the folder that the image paths are relative to",
+            where=where,
+            fix=f"set {where}.root to the folder that the image paths are relative to",
         )
 
 

@@ -1,8 +1,12 @@
-"""From committed shards to the tables and the record of a run; rebuilt whole, never edited."""
+"""From committed shards to the tables and the record of a run; rebuilt whole, never edited.
+
+What follows from the raw tables alone is in `derived`, what did not make it in `problems`.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -10,14 +14,17 @@ from typing import Any
 
 import pandas as pd
 
-from audit.fairness import gap_table, group_table, region_group_table
-from audit.findings import Policy, default_policy, judge
+from audit.data.manifest import MISSING
+from audit.derived import Facts, derive
+from audit.findings import Policy, default_policy
 from audit.preflight import Preflight
+from audit.problems import problem_table
 from audit.run.files import write_json
+from audit.run.integrity import table_digests
 from audit.run.plan import Stage
 from audit.run.schema import columns
 from audit.run.shards import read_rows
-from audit.run.tables import write_table
+from audit.run.tables import empty_table, write_table
 
 __all__ = ["write_results"]
 
@@ -40,12 +47,18 @@ def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None
         "images": _images(checked, predicted),
         "predictions": _predictions(checked, predicted),
         **_explained(checked, out),
+        "embeddings": _stacked(checked, out, "embed", "embeddings"),
+        "corrupted": _stacked(checked, out, "corrupt", "corrupted"),
+        "members": _members(checked, out),
         "training": _training(checked),
+        "problems": problem_table(checked, out, predicted),
     }
-    tables["problems"] = _problems(checked, out, predicted)
-    tables |= _judged(checked, tables)
+    started = time.monotonic()
+    tables |= derive(tables, facts_of(checked))
+    record["timings"]["statistics"] = round(time.monotonic() - started, 2)
     for name, frame in tables.items():
         write_table(out, name, frame)
+    record["tables"] = table_digests(out)
     statuses = Counter(tables["images"]["status"])
     record["data"] |= {"counts": dict(statuses), "training": _training_notes(checked)}
     record["complete"] = sum(statuses.values()) == record["data"]["planned"]
@@ -141,28 +154,44 @@ def _region_rows(checked: Preflight, model: str, method: str, row: Mapping[Hasha
     ]
 
 
-def _judged(checked: Preflight, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Group metrics, gaps and findings: the reading side's work, from the tables alone."""
+def _stacked(checked: Preflight, out: Path, stage: Stage, table: str) -> pd.DataFrame:
+    """Rows of a stage for every model, with the label of each image."""
+    labels = checked.dataset.rows.set_index("image_id")["label"]
+    frames = []
+    for name in checked.plan.models:
+        frame = read_rows(out, name, checked.plan.stage(stage, name))
+        if len(frame):
+            frames.append(frame.assign(model=name, label=frame["image_id"].map(labels))[columns(table)])
+    return pd.concat(frames, ignore_index=True) if frames else empty_table(table)
+
+
+def _members(checked: Preflight, out: Path) -> pd.DataFrame:
+    """Training images of every model that names them, with the attributes of the audit's data."""
+    attributes = [f"attr_{attribute.name}" for attribute in checked.config.data.groups]
+    frames = []
+    for name, dataset in checked.training.items():
+        frame = read_rows(out, name, checked.plan.stage("members", name))
+        rows = dataset.rows.reindex(columns=["cluster", "label", *attributes], fill_value=MISSING)
+        known = rows.loc[frame["position"]].reset_index(drop=True)
+        frames.append(pd.concat([frame.assign(model=name), known], axis=1)[[*columns("members"), *attributes]])
+    return pd.concat(frames, ignore_index=True) if frames else empty_table("members")
+
+
+def facts_of(checked: Preflight) -> Facts:
+    """What the derived tables rest on beside the raw ones."""
     config = checked.config
-    attributes = [attribute.name for attribute in config.data.groups]
-    intersections = [list(crossing) for crossing in config.data.intersections]
-    images, predictions = tables["images"], tables["predictions"]
-    classes = list(checked.classes)
-    groups = group_table(images, predictions, classes, config.positive, attributes, intersections)
-    gaps = gap_table(images, predictions, classes, config.positive, attributes, intersections, seed=config.seed)
-    regions = region_group_table(tables["region_mass"], images, attributes, intersections)
-    findings = judge(
-        policy_of(checked),
-        images,
-        predictions,
-        tables["region_mass"],
-        classes,
-        config.positive,
+    return Facts(
+        models=checked.plan.models,
+        classes=checked.classes,
+        positive=config.positive,
+        attributes=tuple(attribute.name for attribute in config.data.groups),
+        intersections=config.data.intersections,
+        policy=policy_of(checked),
+        population=config.data.population,
         preregistered=checked.policy is not None,
         policy_sha256=checked.plan.content["policy"],
         seed=config.seed,
     )
-    return {"groups": groups, "gaps": gaps, "region_groups": regions, "findings": findings}
 
 
 def policy_of(checked: Preflight) -> Policy:
@@ -196,42 +225,3 @@ def _training_notes(checked: Preflight) -> dict[str, Any]:
             content = json.loads((checked.base / model.training / "training.json").read_text(encoding="utf-8"))
             notes[model.name] = {key: content.get(key) for key in _TRAINING_KEYS}
     return notes
-
-
-def _problems(checked: Preflight, out: Path, predicted: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every image, map and check that did not make it."""
-    paths = checked.dataset.rows.set_index("image_id")["path"]
-    rows = []
-    for name, frame in predicted.items():
-        bad = frame[frame["status"] != "ok"]
-        rows += [_problem("predict", name, row, paths) for row in bad.to_dict("records")]
-        rows += _map_problems(checked, out, name, paths)
-    return _frame("problems", rows)
-
-
-def _map_problems(checked: Preflight, out: Path, name: str, paths: pd.Series[str]) -> list[dict[str, Any]]:
-    config = checked.config.explanations
-    stage: Stage = "predict" if config.sample == "all" else "explain"
-    rows = []
-    for row in read_rows(out, name, checked.plan.stage(stage)).to_dict("records"):
-        if row["status"] == "ok":
-            bad = [method for method in config.methods if row[f"status_{method}"] != "ok"]
-            rows += [_problem("explain", name, row | {"status": row[f"status_{m}"]}, paths, m) for m in bad]
-        if row.get("region_problem"):
-            rows.append(
-                _problem("regions", name, row | {"detail": row["region_problem"], "status": "not_measured"}, paths)
-            )
-    return rows
-
-
-def _problem(
-    stage: str, model: str, row: Mapping[Hashable, Any], paths: pd.Series[str], method: str | None = None
-) -> dict[str, Any]:
-    return {
-        "stage": stage,
-        "model": model,
-        "image_id": row["image_id"],
-        "path": paths.get(row["image_id"]),
-        "status": row["status"],
-        "detail": method or row.get("detail") or "",
-    }

@@ -52,6 +52,7 @@ def check_adapter(adapter: ModelAdapter, images: np.ndarray | None = None) -> li
         checks.append(_refuses_gradients)
     if "layers" in adapter.spec.capabilities:
         checks += [_names_layers, _cams, _refuses_unknown_layers]
+    checks.append(_embeds if "embeddings" in adapter.spec.capabilities else _refuses_embeddings)
     for check in checks:
         check(adapter, images.copy())
     return [check.__name__.removeprefix("_") for check in checks]
@@ -151,6 +152,30 @@ def _cams(adapter: ModelAdapter, images: np.ndarray) -> None:
         _close(f"Grad-CAM of '{layer.name}' alone", adapter, alone.cams[layer.name].grad_cam, cam)
         _close("gradients with a layer", adapter, alone.input_gradient, together.input_gradient)
     _expect(not adapter.gradient_pass(images, "predicted").cams, "layers are given that nobody asked for")
+
+
+def _embeds(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """Embeddings have a row an image and the declared length, and do not depend on batch mates or place."""
+    spec = adapter.spec
+    _expect(spec.embedding_layer is not None, "embeddings are given, and the layer they enter is not named")
+    vectors = adapter.embeddings(images)
+    _expect(vectors.shape == (len(images), spec.embedding_size), f"embeddings have shape {vectors.shape}")
+    _expect(str(vectors.dtype) == spec.dtype, f"embeddings are {vectors.dtype}, declared {spec.dtype}")
+    _expect(bool((vectors == adapter.embeddings(images)).all()), "embeddings differ between two calls")
+    _close("embeddings of turned images", adapter, adapter.embeddings(images[::-1])[::-1], vectors)
+    for index in range(len(images)):
+        alone = adapter.embeddings(images[index : index + 1])
+        _close("the embedding of one image and of a batch", adapter, alone, vectors[index : index + 1])
+    scores = adapter.scores(images)
+    told = bool((scores != scores[0]).any())
+    _expect(not told or bool((vectors != vectors[0]).any()), "embeddings are all alike, and scores are not")
+    _expect(adapter.embeddings(images[:0]).shape == (0, spec.embedding_size), "no images must give no embeddings")
+    _refuses("bytes", InputError, lambda: adapter.embeddings(np.zeros(images.shape, np.uint8)))
+
+
+def _refuses_embeddings(adapter: ModelAdapter, images: np.ndarray) -> None:
+    _expect(adapter.spec.embedding_size == 0, "a length of embeddings is declared that are not given")
+    _refuses("embeddings that are not there", ModelError, lambda: adapter.embeddings(images))
 
 
 def _refuses_bad_images(adapter: ModelAdapter, images: np.ndarray) -> None:

@@ -16,6 +16,8 @@ SECTIONS = {
     "models": config.ModelConfig,
     "preprocessing": config.Preprocessing,
     "explanations": config.ExplanationsConfig,
+    "embeddings": config.EmbeddingsConfig,
+    "robustness": config.RobustnessConfig,
     "execution": config.ExecutionConfig,
     "train.yaml": config.TrainConfig,
     "validation": config.ValidationConfig,
@@ -46,7 +48,7 @@ def allowed(field: object) -> str:
     """The annotation in words."""
     text = str(field.annotation)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
-    text = text.replace("typing.", "").replace("audit.config.", "").replace("NoneType", "None")
+    text = text.replace("typing.", "").replace("audit.config_data.", "").replace("audit.config.", "").replace("NoneType", "None")
     text = re.sub(r"Literal\[([^\]]*)\]", lambda found: found.group(1).replace("'", "").replace(", ", " or "), text)
     text = re.sub(r"Annotated\[(.*?), .*\]", r"\1", text)
     return f"`{text.replace(' | None', '').replace('|', 'or')}`"

@@ -16,7 +16,18 @@ from audit.config import Preprocessing
 from audit.data.manifest import Dataset
 from audit.run.files import sha256_bytes
 
-__all__ = ["Decoded", "LoadedImages", "decode", "decode_regions", "load_arrays", "thumbnail", "to_array"]
+__all__ = [
+    "Decoded",
+    "LoadedImages",
+    "decode",
+    "decode_pixels",
+    "decode_regions",
+    "load_arrays",
+    "scaled",
+    "thumbnail",
+    "to_array",
+    "to_pixels",
+]
 
 Status = Literal["ok", "missing", "outside_root", "too_large", "unsupported", "unreadable", "wrong_size"]
 
@@ -82,6 +93,18 @@ def decode(root: Path, relative: str, preprocessing: Preprocessing, max_pixels: 
     return Decoded("ok", to_array(image, preprocessing), digest, picture=image)
 
 
+def decode_pixels(root: Path, relative: str, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray | Decoded:
+    """Read one image file as the bytes that the model's scaling starts from.
+
+    Returns
+    -------
+    ndarray or Decoded
+        ``(H, W, 3)`` RGB or ``(H, W, 1)`` uint8 after colour mode, resize and crop, or the reason why there are none.
+    """
+    picture = _open(root, relative, max_pixels)
+    return picture if isinstance(picture, Decoded) else to_pixels(picture[0], preprocessing)
+
+
 def _open(root: Path, relative: str, max_pixels: int) -> tuple[Image.Image, str] | Decoded:
     path = root / relative
     try:
@@ -131,12 +154,38 @@ def to_array(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     ndarray
         ``(H, W, C)`` float32.
     """
+    return scaled(to_pixels(image, preprocessing), preprocessing)
+
+
+def to_pixels(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    """First half of the preprocessing: colour mode, resize, crop.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W, 3)`` RGB (also where the model takes BGR), or ``(H, W, 1)``, uint8.
+    """
     if preprocessing.mode == "L":
         image = image.convert("L")
-    image = _resize(image, preprocessing, _FILTERS[preprocessing.resize])
-    array: np.ndarray = np.asarray(image, np.float32)
-    if array.ndim == 2:
-        array = array[:, :, None]
+    pixels: np.ndarray = np.asarray(_resize(image, preprocessing, _FILTERS[preprocessing.resize]), np.uint8)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def scaled(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Second half of the preprocessing: channel order, scale, mean and standard deviation.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        ``(H, W, C)`` uint8, as `to_pixels` gives them.
+    preprocessing : Preprocessing
+
+    Returns
+    -------
+    ndarray
+        ``(H, W, C)`` float32.
+    """
+    array: np.ndarray = pixels.astype(np.float32)
     if preprocessing.mode == "BGR":
         array = array[:, :, ::-1]
     low, high = preprocessing.scale

@@ -209,6 +209,15 @@ def _unique(values: pd.Series[str], where: str, column: str) -> None:
 
 def _labels(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:
     _need(table, column, where)
+    lists = table[column].map(lambda value: isinstance(value, list | tuple | set | dict | np.ndarray)).astype(bool)
+    several = table.index[lists]
+    if len(several):
+        raise DataError(
+            f"row {several[0] + 2}: the label is a list ({len(several)} such rows); faircam audits single-label "
+            "classification, one class an image",
+            where=where,
+            fix="audit one question at a time: a column that holds one class of each image",
+        )
     labels = _text(table, column)
     empty = labels.index[labels.isna()]
     if len(empty):
@@ -221,10 +230,11 @@ def _clusters(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:
     clusters = _text(table, column)
     empty = clusters.index[clusters.isna()]
     if len(empty):
+        rows = ", ".join(str(row + 2) for row in empty[:5]) + (", ..." if len(empty) > 5 else "")
         raise DataError(
-            f"row {empty[0] + 2}: cluster column '{column}' is empty ({len(empty)} such rows)",
+            f"row {empty[0] + 2}: cluster column '{column}' is empty ({len(empty)} such rows: {rows})",
             where=where,
-            fix="give every image the person or thing it shows",
+            fix="give every image the person or thing it shows; one that stands alone gets a name of its own",
         )
     return clusters
 

@@ -10,12 +10,19 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from audit.config import AuditConfig, ExplanationsConfig, ModelConfig, Preprocessing
-from audit.data.images import Decoded, decode, decode_regions
+from audit.config import (
+    AuditConfig,
+    EmbeddingsConfig,
+    ExplanationsConfig,
+    ModelConfig,
+    Preprocessing,
+    RobustnessConfig,
+)
+from audit.data.images import Decoded, decode, decode_pixels, decode_regions, scaled
 from audit.data.manifest import Dataset
-from audit.errors import ConfigError, DataError, nearest
+from audit.errors import ConfigError, nearest
 
-__all__ = ["FileSource", "ImageSource", "Job", "OutputMap", "audit_classes", "check_labels"]
+__all__ = ["FileSource", "ImageSource", "Job", "OutputMap"]
 
 
 class ImageSource(Protocol):
@@ -28,6 +35,14 @@ class ImageSource(Protocol):
 
     def read(self, position: int) -> Decoded:
         """Read the image of one row."""
+        ...
+
+    def pixels(self, position: int) -> np.ndarray | Decoded:
+        """Bytes of one image before scaling, ``(H, W, C)`` uint8, or the reason why there are none."""
+        ...
+
+    def array(self, pixels: np.ndarray) -> np.ndarray:
+        """``(H, W, C)`` float32 in the model's value range from such bytes."""
         ...
 
     def regions(self, position: int) -> np.ndarray | Decoded | None:
@@ -52,6 +67,15 @@ class FileSource:
         """Decode one file."""
         path = str(self.dataset.rows["path"].iloc[position])
         return decode(self.dataset.root, path, self.preprocessing, self.max_pixels)
+
+    def pixels(self, position: int) -> np.ndarray | Decoded:
+        """Decode one file as far as to bytes."""
+        path = str(self.dataset.rows["path"].iloc[position])
+        return decode_pixels(self.dataset.root, path, self.preprocessing, self.max_pixels)
+
+    def array(self, pixels: np.ndarray) -> np.ndarray:
+        """Scale bytes."""
+        return scaled(pixels, self.preprocessing)
 
     def regions(self, position: int) -> np.ndarray | Decoded | None:
         """Decode one region map."""
@@ -152,52 +176,6 @@ def _mapped(
     return tuple(code.get(part, classes.index(rest[0]) if rest else -1) for part in own)
 
 
-def audit_classes(config: AuditConfig, dataset: Dataset) -> tuple[str, ...]:
-    """Classes that the audit scores, one set for all models.
-
-    Raises
-    ------
-    ConfigError
-        The models disagree, or the positive class is none of them.
-    """
-    named: dict[str, tuple[str, ...]] = {}
-    for model in config.models:
-        classes = tuple(model.outputs) if model.outputs else model.classes
-        if classes is not None:
-            named[model.name] = tuple(sorted(classes))
-    found = set(named.values())
-    if len(found) > 1:
-        raise ConfigError(
-            f"models are scored on different classes: {named}", fix="use 'outputs' to bring them together"
-        )
-    classes = found.pop() if found else dataset.classes
-    if config.positive is not None and config.positive not in classes:
-        raise ConfigError(
-            f"'{config.positive}' is none of the classes {list(classes)}.{nearest(config.positive, classes)}",
-            where="positive",
-        )
-    return classes
-
-
-def check_labels(dataset: Dataset, classes: tuple[str, ...], where: str) -> None:
-    """Refuse labels that are no class of the audit.
-
-    Raises
-    ------
-    DataError
-        Naming the first such row and the nearest class.
-    """
-    unknown = dataset.rows.index[~dataset.rows["label"].isin(classes)]
-    if len(unknown):
-        row = dataset.rows.loc[unknown[0]]
-        raise DataError(
-            f"label '{row['label']}' of '{row['path']}' is none of the classes {list(classes)} "
-            f"({len(unknown)} such rows).{nearest(str(row['label']), classes)}",
-            where=where,
-            fix="correct the labels, or map the model's classes with 'outputs'",
-        )
-
-
 @dataclass(frozen=True)
 class Job:
     """Everything but the adapter that a worker needs for one model.
@@ -218,6 +196,11 @@ class Job:
     micro_batch : int
     sample : tuple of int
         Positions of the explained images; empty until every model has predicted.
+    embeddings, robustness : EmbeddingsConfig, RobustnessConfig or None
+    seed : int
+        Of the fixed samples and the projection.
+    members : ImageSource or None
+        The model's training images.
     """
 
     run: Path
@@ -229,3 +212,27 @@ class Job:
     regions: dict[int, str]
     micro_batch: int
     sample: tuple[int, ...] = ()
+    embeddings: EmbeddingsConfig | None = None
+    robustness: RobustnessConfig | None = None
+    seed: int = 0
+    members: ImageSource | None = None
+
+    @staticmethod
+    def build(
+        config: AuditConfig, model: str, source: ImageSource, outputs: OutputMap, members: ImageSource | None = None
+    ) -> Job:
+        """What the configuration asks of one model; where to commit is said later."""
+        return Job(
+            run=Path(),
+            fingerprint="",
+            model=model,
+            source=source,
+            outputs=outputs,
+            explanations=config.explanations,
+            regions=config.data.regions.names if config.data.regions else {},
+            micro_batch=config.execution.micro_batch,
+            embeddings=config.embeddings,
+            robustness=config.robustness,
+            seed=config.seed,
+            members=members,
+        )

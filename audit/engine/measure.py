@@ -7,29 +7,32 @@ from collections.abc import Callable
 
 import numpy as np
 
+from audit.data.corruptions import SEVERITIES, corrupt
 from audit.data.images import Decoded
-from audit.engine.job import ImageSource
+from audit.engine.job import Job
 from audit.models.adapter import ModelAdapter
 
 __all__ = ["measure"]
 
 
-def measure(source: ImageSource, adapter: ModelAdapter) -> dict[str, float]:
+def measure(job: Job, adapter: ModelAdapter) -> dict[str, float]:
     """Time one micro-batch.
 
     Parameters
     ----------
-    source : ImageSource
-        Its first images are used.
+    job : Job
+        The first images of its source are used.
     adapter : ModelAdapter
         The loaded model.
 
     Returns
     -------
     dict of str to float
-        ``forward`` and ``gradient``: seconds an image, decoding included; ``batch_bytes``: images of a micro-batch;
-        ``map_bytes``: two input-sized maps of an image.
+        ``forward`` and ``gradient``: seconds an image, decoding included; ``corrupted``: seconds for a corrupted copy,
+        its forward pass included; ``batch_bytes``: images of a micro-batch; ``map_bytes``: two input-sized maps of
+        an image.
     """
+    source = job.source
     size = min(adapter.micro_batch, len(source.rows))
     started = time.perf_counter()
     decoded = [source.read(position) for position in range(size)]
@@ -43,6 +46,7 @@ def measure(source: ImageSource, adapter: ModelAdapter) -> dict[str, float]:
     return {
         "forward": decode + forward,
         "gradient": decode + gradient,
+        "corrupted": forward + _corrupting(job),
         "batch_bytes": float(images.nbytes),
         "map_bytes": 2.0 * 4 * images.shape[1] * images.shape[2],
     }
@@ -52,6 +56,16 @@ def _batch(decoded: list[Decoded], adapter: ModelAdapter) -> np.ndarray:
     shape = adapter.spec.input_shape
     arrays = [item.array for item in decoded if item.array is not None and item.array.shape == shape]
     return np.stack(arrays) if arrays else np.zeros((1, *shape), np.float32)
+
+
+def _corrupting(job: Job) -> float:
+    """Seconds to make one corrupted copy, a mean over the corruptions that are wanted."""
+    picture = job.source.pixels(0)
+    if job.robustness is None or isinstance(picture, Decoded):
+        return 0.0
+    worst = len(next(iter(SEVERITIES.values())))
+    names = job.robustness.corruptions
+    return _best(lambda: [job.source.array(corrupt(picture, name, worst, "0")) for name in names]) / len(names)
 
 
 def _best(call: Callable[[], object]) -> float:

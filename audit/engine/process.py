@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -47,8 +48,10 @@ def _listen(stream: TextIO, orders: queue.SimpleQueue[str]) -> None:
 
 def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     from audit.data.manifest import load_dataset
-    from audit.engine.job import FileSource, Job, OutputMap, audit_classes
+    from audit.engine.job import FileSource, Job, OutputMap
+    from audit.engine.labels import audit_classes
     from audit.engine.measure import measure
+    from audit.engine.members import member_source
     from audit.engine.worker import Worker
     from audit.models.loading import load_model
 
@@ -62,17 +65,14 @@ def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     adapter = load_model(model, base, outputs.own, config.execution, first["trust_code"])
     _answer(answers, ready=describe(adapter.spec))
     source = FileSource(dataset, model.preprocessing, config.data.max_pixels)
-    regions = config.data.regions.names if config.data.regions else {}
+    job = Job.build(config, model.name, source, outputs, member_source(model, base))
     worker = None
     while True:
         order = json.loads(orders.get())
         if "measure" in order:
-            _answer(answers, cost=measure(source, adapter))
+            _answer(answers, cost=measure(job, adapter))
         elif "run" in order:
-            size = config.execution.micro_batch
-            run, fingerprint = Path(order["run"]), order["fingerprint"]
-            job = Job(run, fingerprint, model.name, source, outputs, config.explanations, regions, size)
-            worker = Worker(job, adapter)
+            worker = Worker(replace(job, run=Path(order["run"]), fingerprint=order["fingerprint"]), adapter)
         elif worker is not None and "sample" in order:
             worker.use_sample(tuple(order["sample"]))
         elif worker is not None:
@@ -91,6 +91,8 @@ def describe(spec: Any) -> dict[str, Any]:
         "parameters": spec.parameters,
         "input_shape": list(spec.input_shape),
         "capabilities": sorted(spec.capabilities),
+        "embedding_layer": spec.embedding_layer,
+        "embedding_size": spec.embedding_size,
     }
 
 

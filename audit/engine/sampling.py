@@ -1,11 +1,13 @@
-"""Which images are explained: stratified by group and outcome, the same ones for every model."""
+"""Which images a pass looks at, where it does not look at all: stratified, the same ones for every model."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["choose_sample"]
+__all__ = ["choose_sample", "fixed_sample"]
 
 
 def choose_sample(strata: pd.Series[str], size: int, seed: int) -> tuple[int, ...]:
@@ -38,3 +40,31 @@ def choose_sample(strata: pd.Series[str], size: int, seed: int) -> tuple[int, ..
     turn = shuffled.groupby(shuffled, sort=False).cumcount()
     order = np.lexsort((generator.permutation(len(shuffled)), turn.to_numpy()))
     return tuple(sorted(int(position) for position in shuffled.index[order[:size]]))
+
+
+def fixed_sample(rows: pd.DataFrame, wanted: int | Literal["all"], seed: int) -> tuple[int, ...]:
+    """Positions drawn evenly over the groups, known before any model has answered.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As in `audit.data.manifest.Dataset.rows`; the strata are the combinations of its ``attr_`` columns.
+    wanted : int or 'all'
+    seed : int
+        Of the draw; a smaller sample is part of a larger one.
+
+    Returns
+    -------
+    tuple of int
+        Positions, ascending.
+
+    Notes
+    -----
+    Small groups are over-represented on purpose. Within a combination of groups the draw is at random, so a rate
+    there is estimated as from any random sample; the overall rate is that of the sample's mix, not the data's.
+    """
+    attributes = [column for column in rows.columns if column.startswith("attr_")]
+    strata = pd.Series("", index=rows.index)
+    for column in attributes:
+        strata = strata + "|" + rows[column].astype(str)
+    return choose_sample(strata, len(rows) if wanted == "all" else wanted, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import numpy as np
 import pandas as pd
 
 from audit.data.images import Decoded, thumbnail
+from audit.engine.batches import chunks, outcomes, read_batch
 from audit.engine.job import Job
+from audit.engine.passes import corrupt_rows, embed_rows, member_rows
+from audit.engine.sampling import fixed_sample
 from audit.explanations.crosscheck import cross_check
 from audit.explanations.methods import get_method
 from audit.explanations.regions import region_mass, total_attribution
-from audit.models.adapter import GradientPass, ModelAdapter, Targets, predicted, probabilities
+from audit.models.adapter import GradientPass, ModelAdapter, Targets
 from audit.run.plan import Shard
 from audit.run.shards import Receipt, write_shard
 
@@ -53,26 +57,45 @@ class Worker:
             Also stored in the shard's file.
         """
         started = time.monotonic()
-        maps: dict[str, list[Any]] = {}
-        if shard.stage == "crosscheck":
-            rows = self._cross_check(self._spread(shard.stop))
-        else:
-            every = shard.stage == "predict"
-            positions = list(range(shard.start, shard.stop)) if every else self.job.sample[shard.start : shard.stop]
-            explain = not every or self.job.explanations.sample == "all"
-            rows, maps = self._rows(list(positions), explain)
+        rows, maps = self._compute(shard)
         statuses = dict(Counter(rows["status"])) if len(rows) else {}
         seconds = round(time.monotonic() - started, 3)
         receipt = Receipt(self.job.fingerprint, self.job.model, shard, statuses, self.adapter.micro_batch, seconds)
         write_shard(self.job.run, receipt, rows, maps)
         return receipt
 
+    def _compute(self, shard: Shard) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
+        """Rows and maps of a shard, by its stage."""
+        place = slice(shard.start, shard.stop)
+        every = list(range(shard.start, shard.stop))
+        match shard.stage:
+            case "predict":
+                return self._rows(every, explain=self.job.explanations.sample == "all")
+            case "explain":
+                return self._rows(list(self.job.sample[place]), explain=True)
+            case "crosscheck":
+                return self._cross_check(self._spread(shard.stop)), {}
+            case "embed":
+                return embed_rows(self.job, self.adapter, self._embedded[place]), {}
+            case "corrupt":
+                return corrupt_rows(self.job, self.adapter, self._corrupted[place]), {}
+            case "members":
+                return member_rows(self.job, self.adapter, every), {}
+
+    @cached_property
+    def _embedded(self) -> tuple[int, ...]:
+        config = self.job.embeddings
+        return fixed_sample(self.job.source.rows, config.sample, self.job.seed) if config else ()
+
+    @cached_property
+    def _corrupted(self) -> tuple[int, ...]:
+        config = self.job.robustness
+        return fixed_sample(self.job.source.rows, config.sample, self.job.seed) if config else ()
+
     def _rows(self, positions: list[int], explain: bool) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
         rows: list[dict[str, Any]] = []
         maps: dict[str, list[Any]] = {method: [] for method in self.job.explanations.methods} if explain else {}
-        size = self.job.micro_batch
-        for start in range(0, len(positions), size):
-            chunk = positions[start : start + size]
+        for chunk in chunks(positions, self.job.micro_batch):
             decoded, images = self._read(chunk)
             found = self._explained(chunk, decoded, images, maps) if explain else self._predicted(images)
             for position, item, values in zip(chunk, decoded, found, strict=True):
@@ -80,14 +103,10 @@ class Worker:
         return pd.DataFrame(rows), maps
 
     def _read(self, positions: list[int]) -> tuple[list[Decoded], np.ndarray]:
-        """Images of a batch; one that cannot be read is blank, so that the others' shapes do not change."""
-        shape = self.adapter.spec.input_shape
-        decoded = [_sized(self.job.source.read(position), shape) for position in positions]
-        blank = np.zeros(shape, np.float32)
-        return decoded, np.stack([blank if item.array is None else item.array for item in decoded])
+        return read_batch(self.job.source, positions, self.adapter.spec.input_shape)
 
     def _predicted(self, images: np.ndarray) -> list[dict[str, Any]]:
-        return self._outcomes(self.adapter.scores(images))
+        return outcomes(self.adapter.spec, self.job.outputs, self.adapter.scores(images))
 
     def _explained(
         self, positions: list[int], decoded: list[Decoded], images: np.ndarray, maps: dict[str, list[Any]]
@@ -98,7 +117,7 @@ class Worker:
             return self._unexplained(positions, decoded, images, maps)
         layers = (spec.layer,) if spec.layer and "grad_cam" in maps else ()
         done = self.adapter.gradient_pass(images, self._targets(positions), layers)
-        values = self._outcomes(done.scores)
+        values = outcomes(spec, self.job.outputs, done.scores)
         for index, (position, item) in enumerate(zip(positions, decoded, strict=True)):
             values[index] |= {
                 "target": int(done.targets[index]),
@@ -170,27 +189,6 @@ class Worker:
             return "predicted"
         return self.job.outputs.own_target([str(self.job.source.rows["label"].iloc[row]) for row in positions])
 
-    def _outcomes(self, scores: np.ndarray) -> list[dict[str, Any]]:
-        """Predicted class and probabilities of each row; none where a score is not finite."""
-        finite = np.isfinite(scores).all(axis=1)
-        safe = np.where(finite[:, None], scores, 0.0)
-        own = predicted(self.adapter.spec, safe)
-        summed = self.job.outputs.probabilities(probabilities(self.adapter.spec, safe))
-        codes = np.asarray(self.job.outputs.code)[own]
-        classes = self.job.outputs.classes
-        return [
-            {
-                "status": "ok",
-                "predicted": classes[codes[row]],
-                "probabilities": summed[row].tolist(),
-                "confidence": float(summed[row, codes[row]]),
-                "disagrees": bool(summed[row].argmax() != codes[row]),
-            }
-            if finite[row]
-            else {"status": "nonfinite", "detail": "the model gave a score that is not a finite number"}
-            for row in range(len(scores))
-        ]
-
     def _row(self, position: int, item: Decoded, values: dict[str, Any]) -> dict[str, Any]:
         names = {"position": position, "image_id": str(self.job.source.rows["image_id"].iloc[position])}
         defaults = {"predicted": None, "probabilities": None, "confidence": None, "disagrees": None, "detail": ""}
@@ -245,14 +243,6 @@ class Worker:
             if decoded[check.image_index].array is not None
         ]
         return pd.DataFrame(rows)
-
-
-def _sized(item: Decoded, shape: tuple[int, ...]) -> Decoded:
-    """Refuse an image whose shape is not the model's."""
-    if item.array is None or item.array.shape == shape:
-        return item
-    detail = f"the image is {item.array.shape} (height, width, channels), the model takes {tuple(shape)}"
-    return Decoded("wrong_size", sha256=item.sha256, detail=detail)
 
 
 def _finite(value: float) -> float | None:

@@ -86,8 +86,8 @@ def paired_table(
         sign-flip test. ``p_adjusted`` is Holm's over the groups of one attribute on one metric.
 
         Rows with group ``(range)``: largest minus smallest rate over groups of at least `min_n`, of both
-        models, and how it changed. The interval is a paired cluster bootstrap's, ``p`` that of exchanging
-        the two models cluster by cluster.
+        models, and how it changed. The interval is a paired cluster bootstrap's (`range_change` says how
+        well it covers), ``p`` that of exchanging the two models cluster by cluster.
 
         Rows with metric ``left_out``, status ``not_measured``: ``n`` images without a usable prediction of
         both, ``only_first`` and ``only_second`` of which have one of that model.

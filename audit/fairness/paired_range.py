@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from audit.fairness.intervals import Floats
 from audit.fairness.metrics import Direction
@@ -57,10 +58,12 @@ def range_change(
     Notes
     -----
     Whole clusters are drawn with both models' results on them, as many of each make-up of groups as there
-    are, so that no group is ever empty; bounds are the draws' quantiles. Every drawn range is biased upward, the
-    more so the smaller the groups, and for two models much alike. In simulations (2 to 6 groups of 30 to 400
-    images, gaps 0 to .3) the 95 % interval covered at least .945; moving it by the bias that the draws show
-    covered .88 where a gap stayed as it was. The test exchanges the two models in each cluster.
+    are, so that no group is ever empty. Every drawn range is biased upward, the more so the smaller the groups,
+    and for two models much alike; so the interval takes in both the draws' quantiles and those with the draws'
+    own bias taken off. In simulations of 250 to 300 repetitions (gaps 0 to .3) the 95 % interval covered at least
+    .947 with 2 to 6 groups of 30 or 100 images. With 3 groups of 15 or 30 clusters of 2 to 5 images it
+    covered at least .928, but .90 to .96 where a gap of .3 vanished: there a true range of 0 looks larger than
+    it is, so the change looks too small. The test exchanges the two models in each cluster.
     """
     first, second = units.arm(0), units.arm(1)
     taken = np.flatnonzero((first.clusters >= min_n) & (first.total > 0))
@@ -71,7 +74,7 @@ def range_change(
     change = after - before
     kinds, counts, strata = _kinds(units, taken)
     drawn = np.concatenate(list(_bootstrap(kinds, counts, strata, draws, rng)))
-    low, high = _bounds(drawn, change, alpha)
+    low, high = _bounds(drawn, change, alpha, int(first.clusters[taken].min()))
     exchanged = np.concatenate(list(_exchanged(kinds, counts, draws, rng)))
     p = float(1 + (np.abs(exchanged) >= abs(change) - NEGLIGIBLE).sum()) / (1 + draws)
     return out | {
@@ -87,9 +90,14 @@ def range_change(
     }
 
 
-def _bounds(drawn: Floats, change: float, alpha: float) -> tuple[float, float]:
-    """Quantiles of the draws, reaching also to where they lie once the draws' own bias is taken off."""
-    low, high = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
+def _bounds(drawn: Floats, change: float, alpha: float, clusters: int) -> tuple[float, float]:
+    """Quantiles of the draws, reaching also to where they lie once the draws' own bias is taken off.
+
+    Both are stretched as a t interval with this many clusters is over a normal one without the factor m / (m - 1).
+    """
+    tail = 1 - alpha / 2
+    stretch = special.stdtrit(clusters - 1, tail) / special.ndtri(tail) * np.sqrt(clusters / (clusters - 1))
+    low, high = change + stretch * (np.quantile(drawn, [1 - tail, tail]) - change)
     bias = float(drawn.mean()) - change
     return float(max(min(low, low - bias), -1.0)), float(min(max(high, high - bias), 1.0))
 

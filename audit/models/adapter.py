@@ -28,7 +28,7 @@ Head = Literal["softmax", "sigmoid"]
 ScoreKind = Literal["logit", "probability"]
 Targets = np.ndarray | str  # class indices, or the word 'predicted'
 
-ALL_CAPABILITIES = frozenset({"scores", "gradients", "layers"})
+ALL_CAPABILITIES = frozenset({"scores", "gradients", "layers", "embeddings"})
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,13 @@ class ModelSpec:
     parameters : int
         Number of parameters.
     capabilities : frozenset of str
-        Of ``scores``, ``gradients`` and ``layers``.
+        Of ``scores``, ``gradients``, ``layers`` and ``embeddings``.
     dtype : str
         ``float32`` or ``float64``; the type images and results have.
+    embedding_layer : str or None
+        Layer whose input the embeddings are; None where the model gives none.
+    embedding_size : int
+        Columns of the embeddings, D; 0 where there are none.
     """
 
     framework: str
@@ -72,6 +76,8 @@ class ModelSpec:
     parameters: int
     capabilities: frozenset[str] = field(default=ALL_CAPABILITIES)
     dtype: str = "float32"
+    embedding_layer: str | None = None
+    embedding_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,13 @@ class ModelAdapter(Protocol):
             ``(N,)`` indices into the classes, or resolved inside the pass.
         layers : sequence of str
             Layers whose Grad-CAM is wanted.
+        """
+
+    def embeddings(self, images: np.ndarray) -> np.ndarray:
+        """``(N, D)`` activations that enter the model's head.
+
+        The head is the last dense layer or convolution that runs. What enters a dense layer after a flattening is
+        given channels last; where the head works at every position, its input is averaged over the positions.
         """
 
     def layers(self) -> list[LayerInfo]:

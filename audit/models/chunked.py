@@ -43,6 +43,15 @@ class ChunkedAdapter(ABC):
             return self.scores(self._blank())[:0]
         return np.concatenate(self._in_chunks(len(images), lambda rows: self._scores(images[rows])))
 
+    def embeddings(self, images: np.ndarray) -> np.ndarray:
+        """``(N, D)`` activations that enter the head; see `audit.models.adapter.ModelAdapter`."""
+        if "embeddings" not in self._spec.capabilities:
+            raise ModelError("gives scores but no embeddings: it has no dense layer or convolution that can be seen")
+        images = check_images(self._spec, images)
+        if len(images) == 0:
+            return self.embeddings(self._blank())[:0]
+        return np.concatenate(self._in_chunks(len(images), lambda rows: self._embeddings(images[rows])))
+
     def gradient_pass(self, images: np.ndarray, targets: Targets, layers: Sequence[str] = ()) -> GradientPass:
         """One forward and one backward pass; see `audit.models.adapter.ModelAdapter`."""
         if "gradients" not in self._spec.capabilities:
@@ -62,6 +71,10 @@ class ChunkedAdapter(ABC):
     @abstractmethod
     def _scores(self, images: np.ndarray) -> np.ndarray:
         """Scores of at most `micro_batch` images."""
+
+    def _embeddings(self, images: np.ndarray) -> np.ndarray:
+        """Embeddings of at most `micro_batch` images."""
+        raise NotImplementedError
 
     def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
         """Gradient pass over at most `micro_batch` images; no targets means the predicted classes."""

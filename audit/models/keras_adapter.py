@@ -23,8 +23,9 @@ from audit.models.keras_tracing import (
     call_model,
     cut,
     find_end,
-    has_graph,
+    find_head,
     image_shape,
+    in_double,
     named_layers,
     recorded,
     to_record,
@@ -85,12 +86,13 @@ class KerasAdapter(ChunkedAdapter):
                 fix="set the environment variable KERAS_BACKEND=tensorflow",
             )
         shape = image_shape(model, input_shape, where)
-        self.model = _in_double(model, where) if dtype == "float64" else model
+        self.model = in_double(model, where) if dtype == "float64" else model
         self.micro_batch = micro_batch
         self._end: End | None = None
         self._functions: dict[Any, Callable[..., Any]] = {}
         calls, output = self._trace(shape, where)
         records = [to_record(call) for call in calls]
+        head_call = find_head(calls)
         self._layers = layer_infos(records)
         kind = self._judge_end(find_end(calls, output), output.numpy(), head, score, where)
         check_outputs(tuple(classes), head, output.shape[1], where=where)
@@ -106,8 +108,10 @@ class KerasAdapter(ChunkedAdapter):
             layer=layer or choose_layer(records),
             device="cuda" if tf.config.list_logical_devices("GPU") else "cpu",
             parameters=self.model.count_params(),
-            capabilities=ALL_CAPABILITIES,
+            capabilities=ALL_CAPABILITIES if head_call else ALL_CAPABILITIES - {"embeddings"},
             dtype=dtype,
+            embedding_layer=head_call.name if head_call else None,
+            embedding_size=int(head_call.source.shape[-1]) if head_call else 0,
         )
         if self._end is not None:
             self._prove_cut(output.numpy(), where)
@@ -126,6 +130,10 @@ class KerasAdapter(ChunkedAdapter):
 
     def _scores(self, images: np.ndarray) -> np.ndarray:
         function = self._function("scores", self._trace_scores)
+        return np.asarray(function(self._padded(images)).numpy()[: len(images)])
+
+    def _embeddings(self, images: np.ndarray) -> np.ndarray:
+        function = self._function("embeddings", self._trace_embeddings)
         return np.asarray(function(self._padded(images)).numpy()[: len(images)])
 
     def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
@@ -168,6 +176,21 @@ class KerasAdapter(ChunkedAdapter):
         @tf.function(input_signature=[self._image_spec()], autograph=False)  # type: ignore[untyped-decorator]
         def run(images: tf.Tensor) -> tf.Tensor:
             return tf.cast(call_model(self.model, images), dtype)
+
+        function: Callable[..., Any] = run.get_concrete_function()
+        return function
+
+    def _trace_embeddings(self) -> Callable[..., Any]:
+        dtype = self._spec.dtype
+        name = str(self._spec.embedding_layer)
+        head = {name: named_layers(self.model)[name]}
+
+        @tf.function(input_signature=[self._image_spec()], autograph=False)  # type: ignore[untyped-decorator]
+        def run(images: tf.Tensor) -> tf.Tensor:
+            with recorded(head) as calls:
+                call_model(self.model, images)
+            entering = tf.cast(calls[-1].source, dtype)
+            return tf.reduce_mean(entering, axis=list(range(1, len(entering.shape) - 1)))  # over positions, if any
 
         function: Callable[..., Any] = run.get_concrete_function()
         return function
@@ -273,27 +296,6 @@ class KerasAdapter(ChunkedAdapter):
                 "layer shares it, or it is random",
                 where=where,
             )
-
-
-def _in_double(model: keras.Model, where: str | None) -> keras.Model:
-    """A copy of the model that computes in float64."""
-    if not has_graph(model):
-        raise ModelError("float64 needs a Sequential or functional model that is built", where=where)
-    if model.compute_dtype == "float64":
-        return model
-    known = {type(layer).__name__: type(layer) for layer in named_layers(model).values()}
-    copy = type(model).from_config(_doubled(model.get_config()), custom_objects=known)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-def _doubled(config: Any) -> Any:
-    """A configuration with every float32 made float64."""
-    if isinstance(config, dict):
-        return {key: _doubled(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(_doubled(value) for value in config)
-    return "float64" if config == "float32" else config
 
 
 def _weighted_sum(activation: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:

@@ -21,8 +21,10 @@ __all__ = [
     "call_model",
     "cut",
     "find_end",
+    "find_head",
     "has_graph",
     "image_shape",
+    "in_double",
     "named_layers",
     "recorded",
     "to_record",
@@ -39,13 +41,17 @@ _ACTIVATIONS = {
 _CLASSES = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid", "LogSigmoid": "sigmoid"}
 
 
+_HEADS = frozenset({"Dense", "BaseConv", "BaseSeparableConv"})  # bases of the layers that may be a head
+
+
 @dataclass(frozen=True)
 class Call:
-    """One finished call of a layer: its name, the layer, the tensor it gave."""
+    """One finished call of a layer: its name, the layer, the tensor it gave, the one it was given."""
 
     name: str
     layer: Any
     tensor: Any
+    source: Any = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,27 @@ def has_graph(model: Any) -> bool:
         return False
 
 
+def in_double(model: Any, where: str | None) -> Any:
+    """A copy of the model that computes in float64."""
+    if not has_graph(model):
+        raise ModelError("float64 needs a Sequential or functional model that is built", where=where)
+    if model.compute_dtype == "float64":
+        return model
+    known = {type(layer).__name__: type(layer) for layer in named_layers(model).values()}
+    copy = type(model).from_config(_doubled(model.get_config()), custom_objects=known)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _doubled(config: Any) -> Any:
+    """A configuration with every float32 made float64."""
+    if isinstance(config, dict):
+        return {key: _doubled(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_doubled(value) for value in config)
+    return "float64" if config == "float32" else config
+
+
 def _times(shape: Sequence[int | None]) -> str:
     return " x ".join("any" if size is None else str(size) for size in shape)
 
@@ -159,7 +186,7 @@ def recorded(layers: dict[str, Any]) -> Iterator[list[Call]]:
         def call(*args: Any, **kwargs: Any) -> Any:
             output = inner(*args, **kwargs)
             if hasattr(output, "shape") and hasattr(output, "dtype"):
-                calls.append(Call(name, layer, output))
+                calls.append(Call(name, layer, output, args[0] if args else kwargs.get("inputs")))
             return output
 
         return call
@@ -193,6 +220,15 @@ def find_end(calls: list[Call], output: Any) -> End | None:
         if activation in _ACTIVATIONS:
             logarithm = activation.startswith("log")
             return End(call.layer, _ACTIVATIONS[activation], own=kind == "Activation", logarithm=logarithm)
+    return None
+
+
+def find_head(calls: list[Call]) -> Call | None:
+    """The last call of a dense layer or convolution, or None."""
+    for call in reversed(calls):
+        bases = {kind.__name__ for kind in type(call.layer).__mro__}
+        if bases & _HEADS and len(getattr(call.source, "shape", ())) > 1:
+            return call
     return None
 
 

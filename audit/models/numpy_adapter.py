@@ -1,7 +1,7 @@
 """A small model in pure NumPy whose gradients are known in closed form.
 
 It stands in for a framework in tests, examples and oracles: ``A = relu(x @ W1 + b1)`` per pixel
-(the layer ``features``), global average pooling, ``logits = pooled @ W2 + b2``.
+(the layer ``features``), global average pooling, ``logits = pooled @ W2 + b2`` (the layer ``dense``).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from audit.models.chunked import ChunkedAdapter
 __all__ = ["NumpyAdapter", "load_npz"]
 
 LAYER = "features"
+HEAD = "dense"
 
 
 class NumpyAdapter(ChunkedAdapter):
@@ -77,10 +78,15 @@ class NumpyAdapter(ChunkedAdapter):
             device="cpu",
             parameters=sum(array.size for array in (self._w1, self._b1, self._w2, self._b2)),
             dtype=dtype,
+            embedding_layer=HEAD,
+            embedding_size=self._b1.size,
         )
 
     def _scores(self, images: np.ndarray) -> np.ndarray:
         return self._forward(images)[1]
+
+    def _embeddings(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self._forward(images)[0].mean(axis=(1, 2)))
 
     def close(self) -> None:
         """Nothing to undo."""

@@ -18,7 +18,8 @@ from audit.errors import ModelError
 from audit.models.adapter import ALL_CAPABILITIES, GradientPass, LayerPass, ModelSpec
 from audit.models.checks import check_layers, check_outputs, looks_like_probabilities, noise_images
 from audit.models.chunked import ChunkedAdapter
-from audit.models.layer_choice import LayerRecord, choose_layer, layer_infos
+from audit.models.layer_choice import choose_layer, layer_infos
+from audit.models.torch_tracing import Call, find_head, to_record
 
 __all__ = ["TorchAdapter"]
 
@@ -72,9 +73,11 @@ class TorchAdapter(ChunkedAdapter):
         self._dtype = getattr(torch, dtype)
         self._cut: nn.Module | None = None
         self._device = next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
-        records, output, ends = self._trace(input_shape, where)
+        calls, output = self._trace(input_shape, where)
+        records = [to_record(call) for call in calls]
         self._layers = layer_infos(records)
-        kind = self._judge_end(output, ends, head, score, where)
+        self._head = find_head(calls)
+        kind = self._judge_end(output, calls, head, score, where)
         check_outputs(tuple(classes), head, output.shape[1], where=where)
         if layer is not None:
             check_layers([layer], self._layers, where=where)
@@ -88,8 +91,10 @@ class TorchAdapter(ChunkedAdapter):
             layer=layer or choose_layer(records),
             device=str(self._device),
             parameters=sum(parameter.numel() for parameter in self.module.parameters()),
-            capabilities=ALL_CAPABILITIES if self._differentiable(input_shape) else frozenset({"scores"}),
+            capabilities=self._capabilities(input_shape),
             dtype=dtype,
+            embedding_layer=self._head.name if self._head else None,
+            embedding_size=self._head.size if self._head else 0,
         )
 
     def close(self) -> None:
@@ -131,6 +136,20 @@ class TorchAdapter(ChunkedAdapter):
     def _scores(self, images: np.ndarray) -> np.ndarray:
         with self.ready() as module, torch.no_grad():
             return _numpy(module(self.tensor(images)).to(self._dtype))
+
+    def _embeddings(self, images: np.ndarray) -> np.ndarray:
+        head = self._head
+        if head is None:
+            raise ModelError("has no linear layer or convolution that can be seen")
+        kept: list[torch.Tensor] = []
+        with self.ready() as module, torch.no_grad():
+            part = module.get_submodule(head.name)
+            handle = part.register_forward_pre_hook(lambda _module, inputs: kept.append(inputs[0].clone()))
+            try:
+                module(self.tensor(images))
+            finally:
+                handle.remove()
+            return _numpy(head.embeddings(kept[-1].to(self._dtype)))
 
     def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
         with self.ready() as module, torch.enable_grad(), self._tapped(layers) as taps:
@@ -179,16 +198,15 @@ class TorchAdapter(ChunkedAdapter):
             isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
         )
 
-    def _trace(
-        self, input_shape: tuple[int, int, int], where: str | None
-    ) -> tuple[list[LayerRecord], torch.Tensor, list[tuple[nn.Module, torch.Tensor]]]:
+    def _trace(self, input_shape: tuple[int, int, int], where: str | None) -> tuple[list[Call], torch.Tensor]:
         """Run noise through the module once and record every module that finishes with a tensor."""
-        calls: list[tuple[str, nn.Module, torch.Tensor]] = []
+        calls: list[Call] = []
 
         def note(name: str) -> Any:
-            def keep(module: nn.Module, _inputs: Any, output: Any) -> None:
+            def keep(module: nn.Module, inputs: Any, output: Any) -> None:
                 if isinstance(output, torch.Tensor):
-                    calls.append((name, module, output))
+                    source = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
+                    calls.append(Call(name, module, source, output))
 
             return keep
 
@@ -197,8 +215,7 @@ class TorchAdapter(ChunkedAdapter):
                 if name and not isinstance(part, torch.jit.ScriptModule):
                     undo.callback(part.register_forward_hook(note(name)).remove)
             output = self._try(module, input_shape, where)
-        ends = [(part, tensor) for _, part, tensor in calls if tensor is output]
-        return [_record(*call) for call in calls], output, ends
+        return calls, output
 
     def _try(self, module: nn.Module, input_shape: tuple[int, int, int], where: str | None) -> torch.Tensor:
         noise = noise_images(input_shape)
@@ -219,13 +236,14 @@ class TorchAdapter(ChunkedAdapter):
     def _judge_end(
         self,
         output: torch.Tensor,
-        ends: list[tuple[nn.Module, torch.Tensor]],
+        calls: list[Call],
         head: str,
         score: str,
         where: str | None,
     ) -> Literal["logit", "probability"]:
         """What kind of score the adapter gives; sets the module to be cut off."""
-        end = next((part for part, _ in ends if type(part).__name__ in _ENDS), None)
+        ends = (call.module for call in calls if call.tensor is output)
+        end = next((part for part in ends if type(part).__name__ in _ENDS), None)
         if end is not None and score != "logit":
             found = _ENDS[type(end).__name__]
             if found != head:
@@ -240,10 +258,13 @@ class TorchAdapter(ChunkedAdapter):
             )
         return "probability" if score == "probability" else "logit"
 
-    def _differentiable(self, input_shape: tuple[int, int, int]) -> bool:
+    def _capabilities(self, input_shape: tuple[int, int, int]) -> frozenset[str]:
+        """What the module can do: without a gradient there are scores, and embeddings where a head is seen."""
         noise = np.zeros((1, *input_shape), dtype=np.float32)
         with self.ready() as module, torch.enable_grad():
-            return bool(module(self.tensor(noise).requires_grad_().clone()).requires_grad)
+            differentiable = bool(module(self.tensor(noise).requires_grad_().clone()).requires_grad)
+        able = ALL_CAPABILITIES if differentiable else frozenset({"scores", "embeddings"})
+        return able if self._head else able - {"embeddings"}
 
 
 def _weighted_sum(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
@@ -277,14 +298,6 @@ def _full_precision() -> Iterator[None]:
     finally:
         for backend, precision in zip(backends, before, strict=True):
             backend.fp32_precision = precision
-
-
-def _record(name: str, module: nn.Module, output: torch.Tensor) -> LayerRecord:
-    shape = tuple(output.shape[1:])
-    if len(shape) == 3:
-        shape = (*shape[1:], shape[0])
-    leaf = next(module.children(), None) is None
-    return LayerRecord(name, type(module).__name__, shape, id(output), leaf)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from audit.config import DataConfig, parse_config
 from audit.data.manifest import MISSING, load_dataset
-from audit.errors import DataError
+from audit.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -101,6 +101,24 @@ def test_errors_name_column_row_and_fix(
     with pytest.raises(DataError) as caught:
         load(tmp_path, **change)
     assert words in str(caught.value)
+
+
+def test_missing_clusters_name_their_rows(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.loc[[1, 3], "person"] = ""
+    table.to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(DataError, match=r"row 3: cluster column 'person' is empty \(2 such rows: 3, 5\)\. Fix: give"):
+        load(tmp_path, cluster="person")
+
+
+def test_labels_that_are_lists_are_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.assign(label=[["yes"], ["yes", "NA"], [], ["NA"]]).to_parquet(tmp_path / "m.parquet")
+    with pytest.raises(DataError, match=r"row 2: the label is a list \(4 such rows\).*single-label classification"):
+        load(tmp_path, manifest="m.parquet")
+
+
+def test_several_label_columns_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'label': names several columns.*single-label classification"):
+        parse_config(DataConfig, {"manifest": "m.csv", "label": ["happy", "sad"]}, where="test")
 
 
 @pytest.mark.parametrize("path", ["../a.png", "/etc/passwd", "http://host/a.png", "x/../../a.png", "a\0.png"])

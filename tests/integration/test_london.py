@@ -78,6 +78,27 @@ def test_gap_is_found_and_small_groups_are_named(fer: Run) -> None:
     assert "east_asian/white (1)" in findings.loc["true_positive_rate-ethnicity", "text"]
 
 
+def test_ethnicity_is_not_settled_and_says_what_would(fer: Run) -> None:
+    found = fer.table("findings").set_index("rule").loc["true_positive_rate-ethnicity"]
+    assert found["verdict"] == "inconclusive"
+    assert found["low"] <= found["threshold"] <= found["high"]
+    assert found["n_to_settle"] > 100
+    assert f"about {found['n_to_settle']:,.0f}".replace(",", "") in found["text"].replace(",", "")
+    groups = fer.table("groups").query("attribute == 'ethnicity' and metric == 'accuracy'").set_index("group")
+    assert groups.loc["east_asian/white", "clusters"] == 1
+    assert groups.loc["east_asian", ["n", "clusters"]].tolist() == [18, 9]
+
+
+def test_wrong_gender_labels_that_would_overturn_the_finding(fer: Run) -> None:
+    rows = fer.table("sensitivity").set_index("rule")
+    found = rows.loc["true_positive_rate-gender"]
+    assert (found["verdict"], found["labels"]) == ("fail", 102)
+    assert 1 <= found["flips"] <= 5  # 5 where the rule stands alone; Holm over the other rules leaves fewer
+    assert found["share"] == pytest.approx(found["flips"] / 102)
+    assert 0 < found["random_share"] < 0.5
+    assert f"{int(found['flips'])} of 102" in found["text"]
+
+
 def test_maps_are_confirmed_by_tf_explain(fer: Run) -> None:
     checks = fer.table("crosschecks")
     assert set(checks["provider"]) == {"tf-explain"}

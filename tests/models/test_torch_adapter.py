@@ -241,7 +241,7 @@ def test_a_layer_beside_the_way_to_the_scores_is_refused() -> None:
         wrap(Beside()).gradient_pass(images(), "predicted", ["beside"])
 
 
-def test_what_cannot_be_differentiated_has_scores_only() -> None:
+def test_what_cannot_be_differentiated_has_scores_and_embeddings_only() -> None:
     class Detached(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
@@ -251,7 +251,7 @@ def test_what_cannot_be_differentiated_has_scores_only() -> None:
             return self.inner(x.detach())
 
     adapter = wrap(Detached())
-    assert adapter.spec.capabilities == {"scores"}
+    assert adapter.spec.capabilities == {"scores", "embeddings"}
     with pytest.raises(ModelError, match="no gradients"):
         adapter.gradient_pass(images(), "predicted")
 

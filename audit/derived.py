@@ -1,0 +1,200 @@
+"""What the reading side makes of a run's raw tables: group metrics, gaps, findings and all that lies beyond them.
+
+A list of steps, each from tables to tables; no shard, model or configuration is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import pandas as pd
+
+from audit.fairness import (
+    coverage_table,
+    curve_table,
+    gap_table,
+    group_table,
+    paired_table,
+    region_group_table,
+    robustness_tables,
+    shift_table,
+)
+from audit.fairness.lattice import lattice_table
+from audit.fairness.leakage import leakage_table
+from audit.fairness.membership import membership_table
+from audit.fairness.slices import slice_tables
+from audit.findings import Policy, judge, sensitivity_table
+from audit.run.tables import empty_table
+
+__all__ = ["DERIVED", "Facts", "derive"]
+
+Tables = dict[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the derived tables rest on beside the raw ones.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Names, in order.
+    classes : tuple of str
+        In the order of ``probabilities``.
+    positive : str or None
+    attributes : tuple of str
+    intersections : tuple of tuples of str
+    population : mapping of str to mapping of str to float
+        Stated mix of the groups of some attributes.
+    policy : Policy
+        The user's, or the built-in one.
+    preregistered : bool
+        Whether the run named this policy before it had results.
+    policy_sha256 : str or None
+    seed : int
+    """
+
+    models: tuple[str, ...]
+    classes: tuple[str, ...]
+    positive: str | None
+    attributes: tuple[str, ...]
+    intersections: tuple[tuple[str, ...], ...]
+    policy: Policy
+    population: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    preregistered: bool = False
+    policy_sha256: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """How some tables come from others.
+
+    Attributes
+    ----------
+    makes : tuple of str
+        Tables, in the order in which `make` gives them.
+    make : callable
+    needs : str or None
+        Raw table without rows of which there is nothing to measure: the tables are written empty then.
+    """
+
+    makes: tuple[str, ...]
+    make: Callable[[Tables, Facts], tuple[pd.DataFrame, ...]]
+    needs: str | None = None
+
+
+def derive(tables: Tables, facts: Facts) -> Tables:
+    """Compute every derived table.
+
+    Parameters
+    ----------
+    tables : dict of str to DataFrame
+        The raw tables of a run: `images`, `predictions`, `region_mass`, `embeddings`, `corrupted`, `members`.
+    facts : Facts
+
+    Returns
+    -------
+    dict of str to DataFrame
+        A table for each name in `DERIVED`.
+    """
+    known = dict(tables)
+    for step in _STEPS:
+        if step.needs is not None and known[step.needs].empty:
+            known |= {name: empty_table(name) for name in step.makes}
+        else:
+            known |= dict(zip(step.makes, step.make(known, facts), strict=True))
+    return {name: known[name] for name in DERIVED}
+
+
+def _groups(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    common = (tables["images"], tables["predictions"], facts.classes, facts.positive, facts.attributes)
+    return (
+        coverage_table(tables["images"], facts.attributes, facts.intersections),
+        group_table(*common, facts.intersections),
+        gap_table(*common, facts.intersections, seed=facts.seed),
+        curve_table(*common, facts.intersections),
+        lattice_table(*common, seed=facts.seed),
+        shift_table(*common, facts.population),
+    )
+
+
+def _regions(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    return (region_group_table(tables["region_mass"], tables["images"], facts.attributes, facts.intersections),)
+
+
+def _judged(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    images, predictions = tables["images"], tables["predictions"]
+    findings = judge(
+        facts.policy,
+        images,
+        predictions,
+        tables["region_mass"],
+        facts.classes,
+        facts.positive,
+        preregistered=facts.preregistered,
+        policy_sha256=facts.policy_sha256,
+        models=facts.models,
+        seed=facts.seed,
+    )
+    sensitivity = sensitivity_table(
+        findings, facts.policy, images, predictions, facts.classes, facts.positive, seed=facts.seed
+    )
+    return findings, sensitivity
+
+
+def _paired(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    """Every two models of the run on the same images, in the order of the config."""
+    predictions = tables["predictions"]
+    frames = [
+        paired_table(
+            tables["images"],
+            predictions,
+            predictions,
+            first,
+            second,
+            facts.attributes,
+            facts.classes,
+            facts.positive,
+            intersections=facts.intersections,
+            seed=facts.seed,
+        )
+        for first, second in combinations(facts.models, 2)
+    ]
+    return (pd.concat(frames, ignore_index=True) if frames else empty_table("paired"),)
+
+
+def _leakage(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    return (leakage_table(tables["embeddings"], tables["images"], facts.attributes, seed=facts.seed),)
+
+
+def _slices(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    common = (tables["embeddings"], tables["images"], tables["predictions"], facts.attributes)
+    return slice_tables(*common, seed=facts.seed)
+
+
+def _robustness(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    common = (tables["corrupted"], tables["images"], tables["predictions"], facts.attributes)
+    return robustness_tables(*common, seed=facts.seed)
+
+
+def _membership(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    common = (tables["members"], tables["images"], tables["predictions"], facts.classes, facts.attributes)
+    return (membership_table(*common),)
+
+
+_STEPS = (
+    Step(("coverage", "groups", "gaps", "curves", "lattice", "shift"), _groups),
+    Step(("region_groups",), _regions),
+    Step(("findings", "sensitivity"), _judged),
+    Step(("paired",), _paired),
+    Step(("leakage",), _leakage, needs="embeddings"),
+    Step(("slices", "slice_images"), _slices, needs="embeddings"),
+    Step(("robustness", "robustness_gaps"), _robustness, needs="corrupted"),
+    Step(("membership",), _membership, needs="members"),
+)
+
+DERIVED = tuple(name for step in _STEPS for name in step.makes)
+"""Tables that follow from the raw ones alone."""

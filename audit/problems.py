@@ -1,0 +1,105 @@
+"""The table of what did not make it: images, maps, regions, passes, and questions that the data leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from audit.preflight import Preflight
+from audit.run.plan import Stage
+from audit.run.schema import columns
+from audit.run.shards import read_rows
+
+__all__ = ["problem_table"]
+
+_OWN: tuple[Stage, ...] = ("embed", "corrupt", "members")
+
+
+def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Compute table `problems`.
+
+    Parameters
+    ----------
+    checked : Preflight
+    out : Path
+        Run folder in which every shard is committed.
+    predicted : mapping of str to DataFrame
+        Rows of the `predict` stage of each model.
+
+    Returns
+    -------
+    DataFrame
+        A row for each image, map and region that failed, once a stage and model; for each model that a pass could not
+        measure at all, without an image; for each audited image that is also a training image; and for what the
+        data leaves open.
+    """
+    paths = checked.dataset.rows.set_index("image_id")["path"]
+    rows: list[dict[str, Any]] = [
+        {"stage": "data", "path": "data", "status": "not_measured", "detail": note} for note in checked.notes
+    ]
+    for name, frame in predicted.items():
+        bad = frame[frame["status"] != "ok"]
+        rows += [_problem("predict", name, row, paths) for row in bad.to_dict("records")]
+        rows += _map_problems(checked, out, name, paths)
+        for stage in _OWN:
+            rows += _pass_problems(checked, out, name, stage, set(bad["image_id"]))
+        rows += _overlaps(checked, out, name, frame)
+    return pd.DataFrame(rows, columns=columns("problems"))
+
+
+def _map_problems(checked: Preflight, out: Path, name: str, paths: pd.Series[str]) -> Iterator[dict[str, Any]]:
+    config = checked.config.explanations
+    stage: Stage = "predict" if config.sample == "all" else "explain"
+    for row in read_rows(out, name, checked.plan.stage(stage)).to_dict("records"):
+        if row["status"] == "ok":
+            for method in config.methods:
+                if row[f"status_{method}"] != "ok":
+                    yield _problem("explain", name, row | {"status": row[f"status_{method}"]}, paths, method)
+        if row.get("region_problem"):
+            found = row | {"detail": row["region_problem"], "status": "not_measured"}
+            yield _problem("regions", name, found, paths)
+
+
+def _pass_problems(checked: Preflight, out: Path, name: str, stage: Stage, known: set[str]) -> Iterator[dict[str, Any]]:
+    """Images that failed in a pass of their own; those that also failed in prediction are not told twice."""
+    frame = read_rows(out, name, checked.plan.stage(stage, name))
+    if frame.empty:
+        return
+    if frame["status"].eq("not_measured").all():
+        detail = str(frame["detail"].iloc[0])
+        yield {"stage": stage, "model": name, "path": f"model {name}", "status": "not_measured", "detail": detail}
+        return
+    rows = checked.training[name].rows if stage == "members" else checked.dataset.rows
+    bad = frame[frame["status"] != "ok"].drop_duplicates(["image_id", "status"])
+    if stage != "members":
+        bad = bad[~bad["image_id"].isin(known)]
+    paths = rows.set_index("image_id")["path"]
+    for row in bad.to_dict("records"):
+        yield _problem(stage, name, row, paths)
+
+
+def _overlaps(checked: Preflight, out: Path, name: str, predicted: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Audited images whose very bytes are among the training images: the model has seen their labels."""
+    members = read_rows(out, name, checked.plan.stage("members", name))
+    if members.empty:
+        return
+    seen = predicted[predicted["sha256"].notna() & predicted["sha256"].isin(members["sha256"])]
+    paths = checked.dataset.rows.set_index("image_id")["path"]
+    for row in seen.to_dict("records"):
+        yield _problem("members", name, row | {"status": "trained_on"}, paths, "is also one of the training images")
+
+
+def _problem(
+    stage: str, model: str, row: Mapping[Hashable, Any], paths: pd.Series[str], detail: str | None = None
+) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "model": model,
+        "image_id": row["image_id"],
+        "path": paths.get(row["image_id"]),
+        "status": row["status"],
+        "detail": detail or row.get("detail") or "",
+    }
