@@ -17,6 +17,7 @@ from dashboard.server import RUNS_VARIABLE
 
 __all__ = [
     "attributes",
+    "changed",
     "counts",
     "current",
     "digest",
@@ -136,6 +137,11 @@ def maps(run: Run, model: str, method: str, image_id: str) -> np.ndarray | None:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _map(path: str, stamp: int, model: str, method: str, image_id: str) -> np.ndarray | None:  # noqa: ARG001
     return _opened(path).maps(model, method, [image_id]).get(image_id)
+
+
+def changed(run: Run, name: str) -> int:
+    """Time at which a table was last written; 0 where it was not. What is kept between reruns hangs on it."""
+    return _stamp(run.path / "tables" / f"{name}.parquet")
 
 
 def digest(path: Path) -> str:

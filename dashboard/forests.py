@@ -37,7 +37,9 @@ def _natural(name: str) -> tuple[bool, list[tuple[int, str]]]:
     return _MISSING in name, [(int(piece), "") if piece.isdigit() else (0, piece) for piece in pieces]
 
 
-def group_forest(rows: pd.DataFrame, overall: pd.DataFrame, worst: str | None, title: str) -> ForestFigure:
+def group_forest(
+    rows: pd.DataFrame, overall: pd.DataFrame, worst: str | None, title: str, *, reference: float | None = None
+) -> ForestFigure:
     """Forest plot of one metric by group, with everybody last.
 
     Parameters
@@ -50,17 +52,19 @@ def group_forest(rows: pd.DataFrame, overall: pd.DataFrame, worst: str | None, t
         Group that the gap names as the worst.
     title : str
         Of the figure.
+    reference : float, optional
+        Where the line stands; at the value of everybody by default.
     """
     first = rows.iloc[0]
     shown = [_row(row, "worst" if row["group"] == worst else "none") for row in records(rows)]
     whole = [_row({**row, "group": EVERYBODY}, "whole") for row in records(overall)]
-    reference = whole[0].value if whole else None
+    line = whole[0].value if whole and reference is None else reference
     return ForestFigure(
         title=title,
         axis=metric_words(str(first["metric"]), first["class"]),
         rows=(*shown, *whole),
-        reference=reference,
-        reference_label=EVERYBODY,
+        reference=line,
+        reference_label=EVERYBODY if reference is None else "reference",
         bounds=_bounds([*shown, *whole], str(first["metric"])),
     )
 

@@ -73,15 +73,18 @@ def data_table(
     model: str = "all-models",
     config: Mapping[str, Any] | None = None,
     empty: str = "The run holds no such rows.",
+    shown: Any = None,
 ) -> None:
-    """A table and its download; a plain sentence where it has no rows."""
+    """A table and its download; a plain sentence where it has no rows. `shown` is the same table with colours."""
     if frame.empty:
         st.info(escape(empty))
         return
-    shown = frame.head(_SHOWN_ROWS)
-    height: Literal["content", "auto"] = "content" if len(shown) <= _WHOLE_ROWS else "auto"
-    columns = _columns(shown, config or {})
-    st.dataframe(shown, hide_index=True, column_config=columns, placeholder="–", height=height)
+    first = frame.head(_SHOWN_ROWS)
+    height: Literal["content", "auto"] = "content" if len(first) <= _WHOLE_ROWS else "auto"
+    columns = _columns(first, config or {})
+    st.dataframe(
+        first if shown is None else shown, hide_index=True, column_config=columns, placeholder="–", height=height
+    )
     if len(frame) > _SHOWN_ROWS:
         st.caption(f"The first {_SHOWN_ROWS} of {len(frame)} rows; the download holds all of them.")
     download_csv(run, lambda: frame, what, model=model)

@@ -12,9 +12,12 @@ from reports.figures import ForestFigure, ForestRow
 from reports.format import count, rate, status_words
 from reports.palette import GROUP_COLOURS, Theme
 
-__all__ = ["forest", "label_bars"]
+__all__ = ["dress", "forest", "label_bars"]
 
 _ROW = 44
+_LINE = 16
+_JOINT = " & "
+"""Between the attributes of a searched subgroup; each stands on a line of its own."""
 _STYLES = {"none": ("circle", "accent"), "worst": ("diamond", "second"), "whole": ("square", "muted")}
 _NAMES = {"none": "group", "worst": "worst group", "whole": "everybody"}
 
@@ -48,7 +51,9 @@ def forest(figure: ForestFigure, theme: Theme) -> go.Figure:
             )
     if figure.reference is not None:
         drawn.add_vline(x=figure.reference, line={"color": theme.muted, "width": 1, "dash": "dot"})
-    _frame(drawn, theme, height=104 + _ROW * max(len(rows), 1))
+    parts = max((row.label.count(_JOINT) for row in rows), default=0)
+    dress(drawn, theme, height=104 + (_ROW + _LINE * parts) * max(len(rows), 1))
+    drawn.update_layout(showlegend=len(drawn.data) > 1)
     drawn.update_yaxes(
         tickvals=list(range(len(rows))),
         ticktext=[_tick(row, theme) for row in rows],
@@ -96,7 +101,7 @@ def label_bars(frame: pd.DataFrame, theme: Theme) -> go.Figure:
                 },
             )
         )
-    _frame(drawn, theme, height=104 + 30 * max(len(groups), 2))
+    dress(drawn, theme, height=104 + 30 * max(len(groups), 2))
     drawn.update_layout(barmode="stack", bargap=0.3)
     drawn.update_xaxes(title={"text": "images"}, rangemode="tozero")
     drawn.update_yaxes(
@@ -144,11 +149,12 @@ def _bounds(row: ForestRow) -> str:
 
 
 def _tick(row: ForestRow, theme: Theme) -> str:
-    size = f"n {count(row.n)}" if row.n is not None else "n not known"
-    return f'{mark_up(row.label, 22)}<br><span style="color:{theme.muted};font-size:11px">{size}</span>'
+    size = f"n {count(row.n)}" if row.n is not None else "n not known" if row.clusters is not None else ""
+    name = " &amp;<br>".join(mark_up(part, 22) for part in row.label.split(_JOINT))
+    return f'{name}<br><span style="color:{theme.muted};font-size:11px">{size}</span>'
 
 
-def _frame(drawn: go.Figure, theme: Theme, height: int) -> None:
+def dress(drawn: go.Figure, theme: Theme, height: int) -> None:
     """What every chart has in common: quiet grid, legend above, no zooming by accident."""
     drawn.update_layout(
         height=height,

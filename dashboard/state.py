@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.text import escape
 
-__all__ = ["choose", "drop", "hold", "number", "page_number", "publish", "put", "start"]
+__all__ = ["choose", "drop", "hold", "number", "page_number", "publish", "put", "start", "tabs"]
 
 _MEMORY = "_faircam_memory"
 _PUBLISHED = "_faircam_published"
@@ -99,11 +99,32 @@ def choose(
     return _keep(key, st.selectbox(label, options, key=key, format_func=show, help=help))
 
 
-def number(label: str, key: str, bounds: tuple[int, int], default: int, *, step: int = 1, help: str = "") -> int:
+def tabs(label: str, key: str, options: Sequence[str], *, show: Callable[[str], str] = str) -> str:
+    """Buttons in a row, one of them pressed, whose value is part of the address; the first by default."""
+    value = _wanted(key)
+    if value not in options:
+        _warn_unknown(key, value, options[0])
+        value = options[0]
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+    chosen = st.segmented_control(label, options, key=key, format_func=show, label_visibility="collapsed")
+    return _keep(key, str(chosen or value))
+
+
+def number(
+    label: str,
+    key: str,
+    bounds: tuple[int, int],
+    default: int,
+    *,
+    step: int = 1,
+    unit: str = " %%",
+    help: str = "",
+) -> int:
     """Slider over whole numbers whose value is part of the address."""
     value = _whole(_wanted(key), bounds, default)
     st.session_state[key] = value
-    chosen = st.slider(label, *bounds, step=step, key=key, help=help or None, format="%d %%")
+    chosen = st.slider(label, *bounds, step=step, key=key, help=help or None, format=f"%d{unit}")
     return int(_keep(key, str(chosen)))
 
 

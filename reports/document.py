@@ -5,17 +5,34 @@ from __future__ import annotations
 from audit.run import Run
 from reports.format import clean, count
 from reports.nodes import Document
+from reports.sections.calibration import calibration
 from reports.sections.checks import crosschecks, training
 from reports.sections.closing import limits, methods, provenance
+from reports.sections.conditions import conditions
 from reports.sections.explanations import explanations
 from reports.sections.facts import Facts
 from reports.sections.people import people
 from reports.sections.performance import performance
+from reports.sections.unnamed import unnamed
 from reports.sections.verdicts import verdicts
 
 __all__ = ["build_document"]
 
-_SECTIONS = (verdicts, people, performance, explanations, crosschecks, training, limits, methods, provenance)
+_SECTIONS = (
+    verdicts,
+    people,
+    performance,
+    calibration,
+    unnamed,
+    conditions,
+    explanations,
+    crosschecks,
+    training,
+    limits,
+    methods,
+    provenance,
+)
+"""A builder that returns None has nothing to show; what was not measured stands in one line among the limits."""
 
 
 def build_document(run: Run) -> Document:
@@ -29,8 +46,9 @@ def build_document(run: Run) -> Document:
     Returns
     -------
     Document
-        Sections in the order in which a reviewer reads them: verdicts, data, performance, explanations,
-        cross-checks, training, limits, methods, provenance.
+        Sections in the order in which a reviewer reads them: verdicts, data, performance, confidence, what lies
+        beyond the named groups, other conditions, explanations, cross-checks, training, limits, methods,
+        provenance.
     """
     facts = Facts(run)
     return Document(
@@ -38,7 +56,7 @@ def build_document(run: Run) -> Document:
         subtitle=_subtitle(run),
         complete=run.complete,
         warning="" if run.complete else _warning(facts),
-        sections=tuple(build(facts) for build in _SECTIONS),
+        sections=tuple(section for section in (build(facts) for build in _SECTIONS) if section is not None),
     )
 
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["Curve", "CurvesFigure", "Figure", "ForestFigure", "ForestRow", "MapTile"]
+__all__ = [
+    "Curve",
+    "CurvesFigure",
+    "Figure",
+    "ForestFigure",
+    "ForestRow",
+    "Line",
+    "LinesFigure",
+    "MapTile",
+    "Point",
+]
 
 
 @dataclass(frozen=True)
@@ -154,4 +164,87 @@ class MapTile:
     caption: str = field(default="")
 
 
-Figure: TypeAlias = ForestFigure | CurvesFigure
+@dataclass(frozen=True)
+class Point:
+    """One point of a line, with the interval of its value where it has one."""
+
+    x: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points from left to right under one name.
+
+    Attributes
+    ----------
+    name : str
+        Of the group, corruption or class.
+    points : tuple of Point
+    style : int
+        Position among the lines of all figures that belong together: colour, dashes and marker follow from it,
+        so that a group looks the same everywhere. -1 is everybody.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    style: int = -1
+
+
+@dataclass(frozen=True)
+class LinesFigure:
+    """Values over a scale of numbers, such as observed over promised confidence.
+
+    Attributes
+    ----------
+    title : str
+        What and for which model.
+    across, axis : str
+        Names of the horizontal and of the vertical axis.
+    lines : tuple of Line
+        Those without a point are left out.
+    diagonal : bool
+        Whether a line marks where both axes are equal.
+    bounds, heights : (float, float)
+        Ends of the horizontal and of the vertical axis.
+    ticks : tuple of float
+        Places on the horizontal axis that are named; chosen by the renderer where empty.
+    small : bool
+        Whether it is one of many that stand side by side; its one line is then not named.
+    """
+
+    title: str
+    across: str
+    axis: str
+    lines: tuple[Line, ...]
+    diagonal: bool = False
+    bounds: tuple[float, float] = (0.0, 1.0)
+    heights: tuple[float, float] = (0.0, 1.0)
+    ticks: tuple[float, ...] = ()
+    small: bool = False
+
+    @property
+    def description(self) -> str:
+        """The lines in words: where each begins and ends, and every point of a short one."""
+        parts = []
+        for line in self.lines:
+            points = line.points if len(line.points) <= _SPOKEN else (line.points[0], line.points[-1])
+            spoken = ", ".join(_spoken(point) for point in points)
+            parts.append(f"{line.name}: {spoken}" if spoken else f"{line.name}: nothing measured")
+        return f"{self.axis} over {self.across}. {'; '.join(parts)}."
+
+
+_SPOKEN = 10
+
+
+def _spoken(point: Point) -> str:
+    text = f"{point.value:.3f} at {point.x:g}"
+    if point.low is not None and point.high is not None:
+        text += f" (interval {point.low:.3f} to {point.high:.3f})"
+    return text
+
+
+Figure: TypeAlias = ForestFigure | CurvesFigure | LinesFigure

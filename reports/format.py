@@ -11,6 +11,7 @@ __all__ = [
     "NOTHING",
     "clean",
     "count",
+    "criterion_words",
     "interval",
     "known",
     "method_words",
@@ -53,6 +54,11 @@ _METRICS = {
     "brier": "Brier score",
     "log_loss": "log-loss",
     "ece": "calibration error (ECE)",
+    "ece_debiased": "calibration error, debiased",
+    "macro_f1": "macro F1",
+    "standardised_accuracy": "label-standardised accuracy",
+    "top_3_accuracy": "top-3 accuracy",
+    "top_5_accuracy": "top-5 accuracy",
 }
 
 
@@ -144,6 +150,21 @@ def metric_words(metric: str, class_name: Any = None) -> str:
     """A metric's name in words, and the class it is about."""
     words = _METRICS.get(metric, plain(metric))
     return f"{words}, {clean(class_name)}" if known(class_name) else words
+
+
+_COMPARED = {
+    "ratio": "ratio of smallest to largest",
+    "overall": "worst group against everybody else",
+    "max": "the larger of the two gaps",
+    "mean": "mean of the two gaps",
+}
+
+
+def criterion_words(metric: str, class_name: Any = None, compare: Any = None) -> str:
+    """A metric's name in words, and how groups are compared on it where that is not by range."""
+    how = _COMPARED.get(str(compare))
+    words = metric_words(metric, class_name)
+    return f"{words}: {how}" if how else words
 
 
 def plain(name: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "FigureRow",
     "Finding",
     "Findings",
+    "Folded",
     "Gallery",
     "GalleryCard",
     "GalleryModel",
@@ -27,6 +28,8 @@ __all__ = [
     "Legend",
     "Paragraph",
     "Section",
+    "SliceCard",
+    "SliceCards",
     "Table",
     "VerdictCount",
     "VerdictCounts",
@@ -122,9 +125,18 @@ class FigureBlock:
 
 @dataclass(frozen=True)
 class FigureRow:
-    """Figures that belong beside each other, where there is room."""
+    """Figures that belong beside each other, where there is room; `small` ones stand closer."""
 
     figures: tuple[FigureBlock, ...]
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Blocks that are folded away on screen under a title; in print they are not."""
+
+    title: str
+    blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
@@ -144,12 +156,13 @@ class VerdictCounts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: verdict, sentence, and the numbers behind it."""
+    """One finding: verdict, sentence, the numbers behind it, and what else bears on it."""
 
     identifier: str
     verdict: str
     text: str
     details: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +193,40 @@ class GalleryCard:
 
 
 @dataclass(frozen=True)
+class SliceCard:
+    """Images that belong together without a name: what they are called, what was found, and some of them.
+
+    Attributes
+    ----------
+    title : str
+    symbol, state : str
+        Whether it was confirmed, as a sign and in words.
+    confirmed : bool
+    text : str
+        A sentence with the numbers.
+    pictures : tuple of (str, str)
+        ``data:`` address and the image's name.
+    note : str
+        What is to be said of the pictures.
+    """
+
+    title: str
+    symbol: str
+    state: str
+    confirmed: bool
+    text: str
+    pictures: tuple[tuple[str, str], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SliceCards:
+    """Slices in the order of their error rates."""
+
+    items: tuple[SliceCard, ...]
+
+
+@dataclass(frozen=True)
 class Legend:
     """What the two colour scales of the maps mean."""
 
@@ -194,7 +241,7 @@ class Gallery:
 
 Block: TypeAlias = (
     "Paragraph | Bullets | Callout | KeyValues | Legend | Code | Table | FigureBlock | FigureRow | VerdictCounts"
-    " | Findings | Gallery | Section"
+    " | Findings | Folded | Gallery | Section | SliceCards"
 )
 
 
@@ -233,5 +280,5 @@ class Document:
         while stack:
             block = stack.pop()
             yield block
-            if isinstance(block, Section):
+            if isinstance(block, Section | Folded):
                 stack.extend(reversed(block.blocks))

@@ -13,11 +13,13 @@ __all__ = [
     "GROUP_COLOURS",
     "GROUP_SHAPES",
     "LIGHT",
+    "LINE_COLOURS",
     "VERDICTS",
     "VERDICT_ORDER",
     "Theme",
     "VerdictStyle",
     "group_colour",
+    "line_colour",
     "verdict_style",
 ]
 
@@ -122,6 +124,9 @@ VERDICT_ORDER = tuple(VERDICTS)
 GROUP_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#7f7f7f")
 """Okabe and Ito's colours, the strongest first, black replaced by grey so that dark pages show it."""
 
+LINE_COLOURS = ("#1f7fbf", "#d55e00", "#00936b", "#c0629a", "#a97700", "#8a62c4", "#5f8a1e", "#7f7f7f")
+"""The same for thin lines, each at least 3 to 1 against light and dark pages."""
+
 GROUP_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star", "hexagon")
 """A marker to go with each group colour, by Plotly's names."""
 
@@ -133,6 +138,11 @@ def verdict_style(verdict: str | None) -> VerdictStyle:
     known = VERDICTS["error"]
     word = verdict or "No verdict"
     return VerdictStyle(word, known.symbol, known.meaning, known.light, known.dark, known.light_fill, known.dark_fill)
+
+
+def line_colour(position: int) -> str:
+    """Colour of a line by its position; after the eighth they begin again."""
+    return LINE_COLOURS[position % len(LINE_COLOURS)]
 
 
 def group_colour(position: int) -> str:

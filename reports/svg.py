@@ -19,10 +19,11 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from reports.figures import CurvesFigure, Figure, ForestFigure, ForestRow
+from reports.figures import CurvesFigure, Figure, ForestFigure, ForestRow, Line, LinesFigure
 from reports.format import clean, short
+from reports.palette import line_colour
 
 __all__ = ["draw"]
 
@@ -30,6 +31,9 @@ _WIDTH = 390.0
 _ROW = 18.0
 _LABELS, _SIZES = 122.0, 48.0
 _LABEL_SIGNS = 21
+_SMALL = 232.0
+_DASHES = ((), (5, 2), (2, 1.5), (6, 2, 1.5, 2))
+_MARKERS = ("o", "s", "D", "^", "P", "v", "*", "h")
 
 # Colours that stand for CSS variables until the drawing is done.
 _ROLES = {
@@ -57,13 +61,12 @@ _SETTINGS: Any = {
 }
 
 
-@lru_cache(maxsize=256)
 def draw(figure: Figure, identifier: str) -> str:
     """Draw a figure as an accessible SVG element.
 
     Parameters
     ----------
-    figure : ForestFigure or CurvesFigure
+    figure : ForestFigure, CurvesFigure or LinesFigure
     identifier : str
         Unique in the document; every id inside starts with it.
 
@@ -72,12 +75,24 @@ def draw(figure: Figure, identifier: str) -> str:
     str
         ``<svg role="img">`` with title and description, without reference to anything outside.
     """
+    return _inline(_drawn(figure), figure, identifier)
+
+
+@lru_cache(maxsize=512)
+def _drawn(figure: Figure) -> str:
+    """The file that matplotlib writes of a figure, under no identifier yet."""
     with mpl.rc_context(_SETTINGS), _quiet():
-        canvas = _forest(figure) if isinstance(figure, ForestFigure) else _curves(figure)
+        canvas = _canvas(figure)
         stream = io.StringIO()
         renderer: Any = FigureCanvasSVG(canvas)
         renderer.print_svg(stream, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return _inline(stream.getvalue(), figure, identifier)
+    return stream.getvalue()
+
+
+def _canvas(figure: Figure) -> Canvas:
+    if isinstance(figure, ForestFigure):
+        return _forest(figure)
+    return _lines(figure) if isinstance(figure, LinesFigure) else _curves(figure)
 
 
 @contextmanager
@@ -170,6 +185,71 @@ def _curves(figure: CurvesFigure) -> Canvas:
     axes.set_xlabel(f"epoch{mark}", fontsize=9)
     axes.set_ylabel(figure.axis, fontsize=9)
     return canvas
+
+
+def _lines(figure: LinesFigure) -> Canvas:
+    width, height = (_SMALL, 200.0) if figure.small else (_WIDTH, 235.0)
+    names = 8.0 if figure.small else 104.0
+    canvas = Canvas(figsize=(width / 72, height / 72))
+    axes = canvas.add_axes((46 / width, 38 / height, (width - 46 - names) / width, (height - 38 - 10) / height))
+    _plain(axes, "both")
+    for ends, limit in ((figure.bounds, axes.set_xlim), (figure.heights, axes.set_ylim)):
+        margin = (ends[1] - ends[0]) * 0.03
+        limit(ends[0] - margin, ends[1] + margin)
+    if figure.diagonal:
+        axes.plot([0, 1], [0, 1], color=_ROLES["muted"], linewidth=0.9, dashes=(3, 2.5), zorder=1)
+    for line in figure.lines:
+        _line(axes, line)
+    if not figure.small:
+        _name_lines(axes, [line for line in figure.lines if line.points])
+    axes.xaxis.set_major_locator(FixedLocator(list(figure.ticks)) if figure.ticks else MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(figure.across, fontsize=9)
+    axes.set_ylabel(figure.axis, fontsize=9)
+    return canvas
+
+
+def _line(axes: Axes, line: Line) -> None:
+    """One line, told from others by colour, dashes and marker; its intervals as thin uprights."""
+    look = _look(line)
+    for point in line.points:
+        if point.low is not None and point.high is not None:
+            axes.plot([point.x] * 2, [point.low, point.high], color=look["color"], linewidth=0.9, alpha=0.55, zorder=2)
+    xs, ys = [point.x for point in line.points], [point.value for point in line.points]
+    dashes = () if line.style < 0 else _DASHES[line.style % len(_DASHES)]
+    axes.plot(
+        xs,
+        ys,
+        **look,
+        linewidth=2.0 if line.style < 0 else 1.5,
+        markevery=1 if len(xs) <= 16 else max(1, len(xs) // 6),
+        dashes=dashes,
+        zorder=3,
+    )
+
+
+def _look(line: Line) -> dict[str, Any]:
+    everybody = line.style < 0
+    colour = _ROLES["ink"] if everybody else line_colour(line.style)
+    return {"color": colour, "marker": "o" if everybody else _MARKERS[line.style % len(_MARKERS)], "markersize": 4}
+
+
+def _name_lines(axes: Axes, lines: list[Line]) -> None:
+    """Name each line at its end beside its marker, names kept apart and within the axes."""
+    low, high = axes.get_ylim()
+    least = (high - low) * 0.085
+    ordered = sorted(lines, key=lambda line: line.points[-1].value)
+    places: list[float] = []
+    for line in ordered:
+        places.append(max(line.points[-1].value, places[-1] + least if places else low))
+    top = float(high)
+    for number in reversed(range(len(places))):
+        places[number] = top = min(places[number], top)
+        top -= least
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "clip_on": False}
+    for line, place in zip(ordered, places, strict=True):
+        axes.plot([1.04], [place], **_look(line), linestyle="none", **beside)
+        axes.text(1.08, place, short(line.name, 16), va="center", color=_ROLES["ink"], fontsize=9, **beside)
 
 
 def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:

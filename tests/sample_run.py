@@ -15,12 +15,13 @@ import pandas as pd
 from PIL import Image
 
 from audit.fairness import gap_table, group_table, region_group_table
-from audit.findings import default_policy, judge
+from audit.findings import default_policy, judge, sensitivity_table
 from audit.run import Run, open_run
 from audit.run.files import sha256_bytes, write_json
 from audit.run.plan import Plan, Shard, cut, write_plan
 from audit.run.shards import Receipt, write_shard
 from audit.run.tables import write_table
+from tests.sample_tables import further_tables
 
 SIZE = 48
 IMAGES = 240
@@ -159,10 +160,14 @@ def _judged(images: pd.DataFrame, predictions: pd.DataFrame, mass: pd.DataFrame)
     """Group tables and findings, by the same functions as in a real run."""
     names, crossings = ["tone", "marker"], [["tone", "marker"]]
     policy = default_policy(names, POSITIVE, ["marker"], METHODS)
+    findings = judge(policy, images, predictions, mass, CLASSES, POSITIVE, draws=DRAWS)
+    counted = (images, predictions, CLASSES, POSITIVE)
     return {
+        **further_tables(*counted, names, crossings),
+        "findings": findings,
+        "sensitivity": sensitivity_table(findings, policy, *counted, draws=DRAWS),
         "groups": group_table(images, predictions, CLASSES, POSITIVE, names, crossings),
         "gaps": gap_table(images, predictions, CLASSES, POSITIVE, names, crossings, draws=DRAWS),
-        "findings": judge(policy, images, predictions, mass, CLASSES, POSITIVE, draws=DRAWS),
         "region_groups": region_group_table(mass, images, names, crossings),
     }
 

@@ -43,13 +43,32 @@ def limits(facts: Facts) -> Section:
         "A difference that was not found is not shown to be absent: small groups hide large differences.",
         "A map shows where a score is sensitive. It is no proof of why the model decided as it did.",
         "The faithfulness of the maps (randomisation, deletion and insertion) was not measured in this version.",
-        "Calibration and decision thresholds are not examined beyond the metrics in the tables.",
+        *_not_measured(facts),
         *_small_groups(facts),
         *_unknown_sources(facts),
     ]
     if facts.regions:
         items.append("A region's share is a correlation; no region was hidden or changed to see what follows.")
     return Section("limits", "What this report does not show", (Bullets(tuple(items)),))
+
+
+_EXAMINED = {
+    "coverage": "who was planned and who failed, by group",
+    "curves": "confidence and decision threshold within groups",
+    "lattice": "subgroups beyond those declared",
+    "slices": "slices that nobody labelled",
+    "leakage": "whether groups can be read from the embeddings",
+    "robustness": "corrupted images",
+    "shift": "another mix of groups",
+    "membership": "whether training images can be told from others",
+    "sensitivity": "wrong group labels",
+}
+
+
+def _not_measured(facts: Facts) -> list[str]:
+    """One line on every kind of measurement that this run does not hold."""
+    absent = [words for name, words in _EXAMINED.items() if facts.run.table(name).empty]
+    return [f"Not measured in this run: {'; '.join(absent)}."] if absent else []
 
 
 def _small_groups(facts: Facts) -> list[str]:
@@ -111,8 +130,7 @@ def _intervals(facts: Facts) -> list[str]:
     for table, column in (("groups", "method"), ("gaps", "method"), ("region_groups", "method_interval")):
         seen |= {str(name) for name in facts.run.table(table)[column].dropna().unique()}
     known_names = [name for name in _INTERVALS if any(one == name or one.startswith(f"{name}_") for one in seen)]
-    if any("bonferroni" in one for one in seen):
-        known_names.append("bonferroni")
+    known_names += [name for name in ("bonferroni", "max_t") if any(name in one for one in seen)]
     return list(dict.fromkeys(known_names))
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from audit.fairness.metrics import METRICS
 from audit.run import Run
-from reports.format import NOTHING, clean, count, interval, known, plain, rate, status_words
+from reports.format import NOTHING, clean, count, interval, known, metric_words, plain, rate, signed, status_words
 from reports.nodes import Cell, Column, Table
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "pick",
     "records",
     "value_cells",
+    "value_table",
 ]
 
 MISSING = "(missing)"
@@ -145,8 +146,11 @@ def interval_name(method: Any) -> str:
     if not known(method):
         return NOTHING
     name = str(method)
-    base = name.removesuffix("_bonferroni")
-    return _INTERVALS.get(base, plain(base)) + (", Bonferroni" if base != name else "")
+    for ending, words in (("_bonferroni", ", Bonferroni"), ("_max_t", ", joined by max-T")):
+        if name.endswith(ending):
+            base = name.removesuffix(ending)
+            return _INTERVALS.get(base, plain(base)) + words
+    return _INTERVALS.get(name, plain(name))
 
 
 def numeric(text: str) -> Cell:
@@ -184,6 +188,51 @@ VALUE_COLUMNS = (
     Column("95 % interval", numeric=True),
     Column("Interval by"),
 )
+
+
+_KEYS = {"x": "At", "metric": "Metric", "model": "Model", "group": "Group", "severity": "Severity"}
+_NUMBERS = ("x", "severity")
+
+
+def value_table(
+    part: pd.DataFrame,
+    caption: str,
+    keys: Iterable[str],
+    *,
+    source: str,
+    folded: bool = False,
+    more: Iterable[tuple[str, str]] = (),
+) -> Table:
+    """Rows with a value and an interval under the columns that name them; `more` are differences beside.
+
+    Parameters
+    ----------
+    part : DataFrame
+        Columns ``n``, ``clusters``, ``value``, ``low``, ``high``, ``status`` and those named.
+    caption, source, folded
+        As in `capped`.
+    keys : iterable of str
+        Columns that tell rows apart, in this order.
+    more : iterable of (str, str)
+        Heading and column of further signed numbers.
+    """
+    keys, more = tuple(keys), tuple(more)
+    rows: list[tuple[Cell, ...]] = []
+    for row in records(part):
+        cells = value_cells(row)[: 4 if "method" not in part else 5]
+        rows.append((*(_key(name, row) for name in keys), *cells, *(Cell(signed(row[name])) for _, name in more)))
+    columns = [Column(_KEYS.get(name, plain(name).capitalize()), numeric=name in _NUMBERS) for name in keys]
+    columns += VALUE_COLUMNS[: 4 if "method" not in part else 5]
+    columns += [Column(head, numeric=True) for head, _ in more]
+    return capped(caption, columns, rows, source=source, folded=folded)
+
+
+def _key(name: str, row: Mapping[str, Any]) -> Cell:
+    if name == "x":
+        return Cell(rate(row["x"]))
+    if name == "metric":
+        return Cell(metric_words(row["metric"], row.get("class")))
+    return Cell(clean(plain(str(row[name])) if name == "corruption" else row[name]))
 
 
 def capped(

@@ -7,11 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from audit.fairness.coverage import coverage_table
 from reports.format import NOTHING, clean, count, known, plain, share, status_words
 from reports.nodes import Block, Callout, Cell, Column, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import MISSING, Facts, capped, muted, records
 
 __all__ = ["people"]
+
+_MOST_LABELS = 8
 
 
 def people(facts: Facts) -> Section:
@@ -23,10 +26,14 @@ def people(facts: Facts) -> Section:
     if not facts.names:
         text = "No group attribute was given, so nothing can be said about differences between groups."
         blocks.append(Callout("No groups", text))
+    coverage = _coverage(facts)
     for attribute in facts.attributes:
         column = f"attr_{attribute['name']}"
         if column in images:
-            blocks.append(_attribute(facts, images, attribute, column))
+            blocks.append(_attribute(facts, images, attribute, coverage))
+    for crossing in [name for name in coverage["attribute"].unique() if name not in (*facts.names, "overall")]:
+        part = coverage[coverage["attribute"] == crossing]
+        blocks.append(_counts(facts, part, clean(crossing).replace(" x ", " × "), folded=True))
     blocks.append(_problems(facts))
     return Section("data", "Who is in the data", tuple(blocks))
 
@@ -53,10 +60,10 @@ def _summary(facts: Facts, images: pd.DataFrame) -> KeyValues:
     return KeyValues(tuple(items))
 
 
-def _attribute(facts: Facts, images: pd.DataFrame, attribute: Mapping[str, Any], column: str) -> Section:
+def _attribute(facts: Facts, images: pd.DataFrame, attribute: Mapping[str, Any], coverage: pd.DataFrame) -> Section:
     name = clean(attribute["name"])
     origin = attribute.get("provenance") or "not stated"
-    groups = images[column].fillna(MISSING)
+    groups = images[f"attr_{attribute['name']}"].fillna(MISSING)
     missing = int((groups == MISSING).sum())
     text = f"Source of the group labels: {clean(origin)}."
     if origin == "not stated":
@@ -69,32 +76,51 @@ def _attribute(facts: Facts, images: pd.DataFrame, attribute: Mapping[str, Any],
     bins = attribute.get("bins")
     if known(bins) and bins:
         text += f" Numeric values were cut at {', '.join(str(edge) for edge in bins)}."
-    table = _counts(facts, images, groups, name)
-    return Section(f"data-{facts.names.index(attribute['name'])}", f"By {name}", (Paragraph(text), table))
+    blocks: list[Block] = [Paragraph(text)]
+    part = coverage[coverage["attribute"] == attribute["name"]]
+    if len(part):
+        blocks.append(_counts(facts, part, name))
+    return Section(f"data-{facts.names.index(attribute['name'])}", f"By {name}", tuple(blocks))
 
 
-def _counts(facts: Facts, images: pd.DataFrame, groups: pd.Series[str], name: str) -> Table:
-    labels = [label for label in facts.classes if (images["label"] == label).any()]
-    few = labels[:8]
-    by_label = pd.crosstab(groups, images["label"])
-    failed = (images["status"] != "ok").groupby(groups).sum()
-    clusters = images["cluster"].groupby(groups).nunique() if images["cluster"].notna().any() else None
+def _coverage(facts: Facts) -> pd.DataFrame:
+    """Table `coverage`; counted here where an older run lacks it."""
+    held = facts.run.table("coverage")
+    if len(held):
+        return held
+    images = facts.run.table("images")
+    names = [name for name in facts.names if f"attr_{name}" in images]
+    crossed = [[str(name) for name in item] for item in facts.data.get("intersections") or []]
+    return coverage_table(images, names, [item for item in crossed if set(item) <= set(names)])
+
+
+def _counts(facts: Facts, part: pd.DataFrame, name: str, *, folded: bool = False) -> Table:
+    """Planned, failed and clusters of each group, and how its images are spread over the classes."""
+    whole = {str(row["group"]): row for row in records(part[part["label"].isna()])}
+    of_label = records(part[part["label"].notna()])
+    by_label = {(str(row["group"]), str(row["label"])): int(row["images"]) for row in of_label}
+    seen = {label for (_, label), n in by_label.items() if n}
+    labels = [*(label for label in facts.classes if label in seen), *sorted(seen - set(facts.classes))]
+    few = labels[:_MOST_LABELS]
+    everybody = sum(int(row["images"]) for row in whole.values())
+    clustered = known(facts.data.get("cluster"))
     rows: list[tuple[Cell, ...]] = []
-    for group in sorted(by_label.index, key=lambda value: (value == MISSING, str(value))):
-        total = int(by_label.loc[group].sum())
+    for group in sorted(whole, key=lambda value: (MISSING in value, value)):
+        row, total = whole[group], int(whole[group]["images"])
         cells = [Cell(clean(group), "muted" if group == MISSING else "plain"), Cell(count(total))]
-        cells += [Cell(share(total, len(images)))]
-        cells += [Cell(count(by_label.loc[group].get(label, 0))) for label in few]
-        cells += [
-            Cell(count(clusters[group])) if clusters is not None else muted(NOTHING),
-            Cell(count(failed[group])),
-        ]
+        cells += [Cell(share(total, everybody)), Cell(count(row["failed"]))]
+        cells += [Cell(count(row["clusters"])) if clustered else muted(NOTHING)]
+        cells += [Cell(_mix(by_label.get((group, label), 0), total)) for label in few]
         rows.append(tuple(cells))
-    columns = [Column(name), Column("Images", numeric=True), Column("Share", numeric=True)]
-    columns += [Column(clean(label), numeric=True) for label in few]
-    columns += [Column("Clusters", numeric=True), Column("Not used", numeric=True)]
+    heads = ("Planned", "Share", "Not used", "Clusters", *(clean(label) for label in few))
+    columns = [Column(name), *(Column(head, numeric=True) for head in heads)]
     note = f"The first {len(few)} of {len(labels)} classes are shown." if len(labels) > len(few) else ""
-    return capped(f"Images by {name} and label", columns, rows, source="images", note=note)
+    caption = f"Images by {name} and label, with each class's share of the group"
+    return capped(caption, columns, rows, source="coverage", note=note, folded=folded)
+
+
+def _mix(images: int, total: int) -> str:
+    return f"{count(images)} ({share(images, total)})" if total else count(images)
 
 
 def _problems(facts: Facts) -> Section:

@@ -10,29 +10,19 @@ import pandas as pd
 
 from audit.fairness.metrics import METRICS
 from reports.figures import ForestFigure, ForestRow
-from reports.format import (
-    NOTHING,
-    clean,
-    interval,
-    known,
-    metric_words,
-    p_value,
-    rate,
-    rate_with_interval,
-    status_words,
-)
+from reports.format import clean, known, metric_words, rate_with_interval, status_words
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
 from reports.sections.facts import (
     VALUE_COLUMNS,
     Facts,
     capped,
     group_order,
-    interval_name,
     muted,
     pick,
     records,
     value_cells,
 )
+from reports.sections.gaps import gaps_section
 
 __all__ = ["performance"]
 
@@ -60,7 +50,7 @@ def performance(facts: Facts) -> Section:
     for position, name in enumerate(facts.crossings):
         title = f"Intersection: {_crossed(facts, name)}"
         blocks.append(_attribute(facts, name, f"crossing-{position}", title, folded=True))
-    blocks.append(_gaps(facts))
+    blocks.append(gaps_section(facts))
     return Section("performance", "Performance by group", tuple(blocks))
 
 
@@ -122,6 +112,7 @@ def _attribute(facts: Facts, name: str, identifier: str, title: str, *, folded: 
             text = f"The {_MOST_DRAWN} groups with the least favourable values are drawn; the table has {len(order)}."
             blocks.append(Paragraph(text, "note"))
         blocks.append(_table(part, order, f"{_headed(words)}, by {shown}", clean(name), folded=folded))
+    blocks += _standardised(facts, name)
     blocks.append(_further(facts, name))
     return Section(identifier, title, tuple(blocks))
 
@@ -175,6 +166,26 @@ def _table(part: pd.DataFrame, order: list[str], caption: str, attribute: str, *
     return capped(caption, columns, rows, source="groups", folded=folded)
 
 
+def _standardised(facts: Facts, name: str) -> list[Table]:
+    """Accuracy beside what it would be under the class mix of the whole set; nothing where it was not measured."""
+    part = pick(facts.groups, attribute=name, metric="standardised_accuracy", class_=None)
+    if part.empty:
+        return []
+    plain = pick(facts.groups, attribute=name, metric="accuracy", class_=None)
+    found = {(row["group"], row["model"]): row for row in records(part)}
+    observed = {(row["group"], row["model"]): row for row in records(plain)}
+    rows: list[tuple[Cell, ...]] = []
+    for group in group_order(part, "accuracy"):
+        for model in facts.run.models:
+            key = (group, model)
+            rows.append((Cell(clean(group)), Cell(clean(model)), _in_one(observed.get(key)), _in_one(found.get(key))))
+    heads = ("Accuracy", "Under the class mix of all images")
+    columns = [Column(clean(name)), Column("Model"), *(Column(head, numeric=True) for head in heads)]
+    note = "Where the second column brings groups together, their accuracies differ by class mix, not by service."
+    caption = f"With classes mixed alike: accuracy, by {_crossed(facts, name)}"
+    return [capped(caption, columns, rows, source="groups", note=note, folded=True)]
+
+
 def _further(facts: Facts, name: str) -> Table:
     """Every other metric, folded away."""
     part = pick(facts.groups, attribute=name)
@@ -198,49 +209,3 @@ def _further(facts: Facts, name: str) -> Table:
 def _keys(frame: pd.DataFrame) -> list[tuple[str, str | None]]:
     pairs = records(frame[["metric", "class"]].drop_duplicates())
     return [(str(row["metric"]), str(row["class"]) if known(row["class"]) else None) for row in pairs]
-
-
-def _gaps(facts: Facts) -> Section:
-    gaps = facts.run.table("gaps")
-    if gaps.empty:
-        text = "No gap between groups was computed: there are no groups, or fewer than two with a value."
-        return Section("gaps", "Gaps between groups", (Paragraph(text),))
-    wanted = {(metric, class_name or "") for metric, class_name in facts.headline}
-    keys = [
-        (metric, class_name if known(class_name) else "") for metric, class_name in gaps[["metric", "class"]].to_numpy()
-    ]
-    chosen = pd.Series([key in wanted for key in keys], index=gaps.index)
-    text = (
-        "A gap is the best group's value minus the worst group's. Some gap is seen between any groups, also where "
-        "the model serves all of them alike; the interval and the p-value say how far it can be told from chance. "
-        "p-values here are not corrected for their number; those of the findings are."
-    )
-    blocks: list[Block] = [Paragraph(text), _gap_table(gaps[chosen], "Gaps in the metrics drawn above")]
-    if (~chosen).any():
-        blocks.append(_gap_table(gaps[~chosen], "Gaps in further metrics", folded=True))
-    return Section("gaps", "Gaps between groups", tuple(blocks))
-
-
-def _gap_table(gaps: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
-    ordered = gaps.assign(value=pd.to_numeric(gaps["value"])).sort_values("value", ascending=False, na_position="last")
-    rows: list[tuple[Cell, ...]] = []
-    for row in records(ordered):
-        fine = known(row["value"])
-        bounds = known(row["low"]) and known(row["high"])
-        rows.append(
-            (
-                Cell(metric_words(row["metric"], row["class"])),
-                Cell(clean(row["model"])),
-                Cell(clean(row["attribute"]).replace(" x ", " × ")),
-                Cell(clean(row["group"]) if known(row["group"]) else NOTHING),
-                Cell(clean(row["reference"]) if known(row["reference"]) else NOTHING),
-                Cell(rate(row["value"])) if fine else muted(status_words(row["status"])),
-                Cell(interval(row["low"], row["high"])) if bounds else muted(NOTHING if not fine else "no interval"),
-                Cell(p_value(row["p"])),
-                muted(interval_name(row["method"])),
-            )
-        )
-    names = ("Metric", "Model", "Attribute", "Worst group", "Best group")
-    columns = [*(Column(name) for name in names), Column("Gap", numeric=True), Column("95 % interval", numeric=True)]
-    columns += [Column("p", numeric=True), Column("Interval by")]
-    return capped(caption, columns, rows, source="gaps", folded=folded)

@@ -15,6 +15,7 @@ from reports.sections.facts import Facts, records
 
 __all__ = ["verdicts"]
 
+_LAPSED = " expired on "
 _TIERS = {"required": 0, "supporting": 1, "informational": 2}
 
 
@@ -28,11 +29,13 @@ def verdicts(facts: Facts) -> Section:
     shown = [*VERDICT_ORDER, *(name for name in counts.index if name not in VERDICT_ORDER)]
     totals = VerdictCounts(tuple(VerdictCount(str(name), int(counts.get(name, 0))) for name in shown))
     mixed = len(findings["preregistered"].unique()) > 1
+    remarks = _remarks(facts)
     blocks: list[Block] = [
         Paragraph(_lead(counts, len(findings), facts.run.models), "lead"),
         totals,
         _basis(facts, findings),
-        Findings(tuple(_finding(row, mixed=mixed) for row in records(_ordered(findings)))),
+        *_waived(findings),
+        Findings(tuple(_finding(row, remarks, mixed=mixed) for row in records(_ordered(findings)))),
     ]
     return Section("verdicts", "Verdicts", tuple(blocks))
 
@@ -57,7 +60,29 @@ def _ordered(findings: pd.DataFrame) -> pd.DataFrame:
     return findings.loc[keys.sort_values(["verdict", "tier"], kind="stable").index]
 
 
-def _finding(row: Mapping[str, Any], *, mixed: bool) -> Finding:
+def _remarks(facts: Facts) -> dict[str, str]:
+    """By finding, how many wrong group labels it would take to overturn it, in words."""
+    table = facts.run.table("sensitivity")
+    said = {}
+    for row in records(table[(table["status"] == "ok") & table["text"].notna()]):
+        text = clean(row["text"]).removeprefix(f"{clean(row['model'])}, rule {clean(row['rule'])}: ")
+        said[str(row["finding_id"])] = f"Wrong group labels: {text}"
+    return said
+
+
+def _waived(findings: pd.DataFrame) -> list[Block]:
+    """How many findings somebody set aside, and how many waivers have lapsed."""
+    waived = int((findings["verdict"] == "waived").sum())
+    lapsed = int(findings["text"].str.contains(_LAPSED, regex=False).sum())
+    parts = [
+        f"{count(waived)} waived: somebody lets the finding stand for a time; who, why and until when is in its text",
+        f"{count(lapsed)} with a waiver that has expired, so that the rule counts again",
+    ]
+    shown = [part for part, number in zip(parts, (waived, lapsed), strict=True) if number]
+    return [Callout("Waivers", f"{'; '.join(shown)}.")] if shown else []
+
+
+def _finding(row: Mapping[str, Any], remarks: Mapping[str, str], *, mixed: bool) -> Finding:
     details = [f"rule {clean(row['rule'])}"]
     if known(row.get("tier")):
         details.append(clean(row["tier"]))
@@ -71,7 +96,9 @@ def _finding(row: Mapping[str, Any], *, mixed: bool) -> Finding:
         details.append(f"n to settle {count(row['n_to_settle'])}")
     if mixed and known(row.get("preregistered")):
         details.append("preregistered" if row["preregistered"] else "not preregistered")
-    return Finding(clean(row["finding_id"]), str(row["verdict"]), clean(row["text"]), tuple(details))
+    name = str(row["finding_id"])
+    said = (remarks[name],) if name in remarks else ()
+    return Finding(clean(name), str(row["verdict"]), clean(row["text"]), tuple(details), said)
 
 
 def _p(value: Any) -> str:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from streamlit.testing.v1 import AppTest
 
+EXPLAINED = ("explanations", "region_mass", "region_groups", "crosschecks", "training", "problems")
+BEYOND = (
+    *("curves", "lattice", "shift", "robustness", "robustness_gaps"),
+    *("leakage", "slices", "slice_images", "membership"),
+)
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 ARGUMENTS = [
     "--headless",
@@ -46,7 +51,7 @@ def odd_runs(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(runs / "sample", folder / "hostile")
     rename_group(folder / "hostile", "tone-1", HOSTILE)
     shutil.copytree(runs / "sample", folder / "plain")
-    for name in ("explanations", "region_mass", "region_groups", "crosschecks", "training", "problems"):
+    for name in (*EXPLAINED, *BEYOND):
         (folder / "plain" / "tables" / f"{name}.parquet").unlink()
     (folder / "broken").mkdir()
     record = json.loads((runs / "sample" / "run.json").read_text(encoding="utf-8"))

@@ -20,6 +20,17 @@ from reports.nodes import Table
 
 EVIL = "<script>alert(1)</script>"
 LONG = "x" * 300
+ALWAYS = {
+    "verdicts",
+    "data",
+    "performance",
+    "explanations",
+    "crosschecks",
+    "training",
+    "limits",
+    "methods",
+    "provenance",
+}
 ARABIC = "مجموعة"
 
 
@@ -97,6 +108,9 @@ def test_sections_stand_in_the_reviewers_order(page: str) -> None:
         "Verdicts",
         "Who is in the data",
         "Performance by group",
+        "Confidence and decision threshold",
+        "Beyond the named groups",
+        "Under other conditions",
         "What the models look at",
         "Cross-check with other implementations",
         "Training and over-fitting",
@@ -157,7 +171,7 @@ def test_group_tables_show_the_runs_numbers(sample: Run, metric: str) -> None:
 
 def test_gap_tables_show_every_gap(sample: Run) -> None:
     gaps = sample.table("gaps")
-    shown = [row for t in tables(sample) if t.caption.startswith("Gaps in") for row in t.rows]
+    shown = [row for t in tables(sample) if t.caption.startswith(("Gaps in", "Gaps of")) for row in t.rows]
     assert len(shown) == len(gaps)
     assert sorted(row[5].text for row in shown if row[5].kind == "plain") == sorted(
         rate(value) for value in gaps["value"].dropna()
@@ -225,7 +239,7 @@ def test_hostile_names_are_escaped(sample: Run, changed) -> None:
 )  # fmt: skip
 def test_absent_tables_are_said_to_be_absent(changed, without: tuple[str, ...]) -> None:
     document = build_document(changed(without=without))
-    assert len(document.sections) == 9
+    assert {section.identifier for section in document.sections} >= ALWAYS
     assert "<h1" in render_html(document)
 
 

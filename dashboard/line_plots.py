@@ -1,0 +1,79 @@
+"""Drawing lines over a scale of numbers with Plotly, from `reports.figures.LinesFigure`."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from dashboard.plots import dress
+from dashboard.text import mark_up
+from reports.figures import Line, LinesFigure
+from reports.format import count, rate
+from reports.palette import GROUP_SHAPES, Theme, line_colour
+
+__all__ = ["lines"]
+
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_MARKED = 20
+_HEIGHTS = {True: 250, False: 340}
+
+
+def lines(figure: LinesFigure, theme: Theme) -> go.Figure:
+    """A line a name, told from others by colour, dashes and marker, with intervals where there are some.
+
+    Parameters
+    ----------
+    figure : LinesFigure
+    theme : Theme
+        Colours of the mode that is shown.
+    """
+    drawn = go.Figure()
+    if figure.diagonal:
+        drawn.add_trace(
+            go.Scatter(
+                x=[0, 1],
+                y=[0, 1],
+                mode="lines",
+                line={"color": theme.muted, "width": 1, "dash": "dot"},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+    for line in figure.lines:
+        drawn.add_trace(_trace(line, theme))
+    rows = (len(figure.lines) + 2) // 3
+    dress(drawn, theme, height=_HEIGHTS[figure.small] + (0 if figure.small else 20 * rows))
+    drawn.update_layout(showlegend=not figure.small, margin={"t": 12 if figure.small else 20 * rows + 16})
+    for axis, words, ends in (
+        (drawn.update_xaxes, figure.across, figure.bounds),
+        (drawn.update_yaxes, figure.axis, figure.heights),
+    ):
+        margin = (ends[1] - ends[0]) * 0.03
+        axis(title={"text": mark_up(words, 60)}, range=[ends[0] - margin, ends[1] + margin])
+    if figure.ticks:
+        drawn.update_xaxes(tickvals=list(figure.ticks))
+    return drawn
+
+
+def _trace(line: Line, theme: Theme) -> go.Scatter:
+    everybody = line.style < 0
+    colour = theme.ink if everybody else line_colour(line.style)
+    above = [point.high - point.value if point.high is not None else 0 for point in line.points]
+    below = [point.value - point.low if point.low is not None else 0 for point in line.points]
+    few = len(line.points) <= _MARKED
+    return go.Scatter(
+        x=[point.x for point in line.points],
+        y=[point.value for point in line.points],
+        mode="lines+markers" if few else "lines",
+        name=mark_up(line.name, 24),
+        line={
+            "color": colour,
+            "width": 3 if everybody else 2,
+            "dash": "solid" if everybody else _DASHES[line.style % len(_DASHES)],
+        },
+        marker={"symbol": "circle" if everybody else GROUP_SHAPES[line.style % len(GROUP_SHAPES)], "size": 8},
+        error_y={"array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 3}
+        if any(above) or any(below)
+        else None,
+        customdata=[[mark_up(line.name, 60), count(point.n), rate(point.value)] for point in line.points],
+        hovertemplate="%{customdata[0]}: %{customdata[2]} at %{x:.3g}<br>n %{customdata[1]}<extra></extra>",
+    )

@@ -1,0 +1,268 @@
+"""The comparison of two models as a document, a CSV and a command: true to the table, worded with care, refusals."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from audit.errors import InputError
+from audit.fairness.paired import PAIRED_COLUMNS
+from audit.run import Run, open_run
+from audit.run.tables import write_table
+from reports.comparison import build_comparison, choose_arms, compare_runs, write_comparison
+from reports.format import known, rate, signed
+from reports.html import render_html
+from reports.nodes import Bullets, Paragraph, Table
+from reports.sections.paired import PairedFacts
+from tests.integration.small import faircam
+from tests.reports.test_html import EVIL, Page
+
+BEFORE, AFTER = "biased-torch", "biased-keras"
+DRAWS = 199
+
+
+@pytest.fixture(scope="module")
+def pairs(sample: Run) -> list[PairedFacts]:
+    return compare_runs([sample], draws=DRAWS)
+
+
+@pytest.fixture(scope="module")
+def page(pairs: list[PairedFacts]) -> str:
+    return render_html(build_comparison(pairs))
+
+
+@pytest.fixture
+def other(sample: Run, tmp_path: Path) -> Run:
+    """The same audit once more, in another folder."""
+    shutil.copytree(sample.path, tmp_path / "other")
+    return open_run(tmp_path / "other")
+
+
+def sentences(pairs: list[PairedFacts]) -> str:
+    blocks = list(build_comparison(pairs).walk())
+    texts = [block.text for block in blocks if isinstance(block, Paragraph)]
+    return "\n".join(texts + [item for block in blocks if isinstance(block, Bullets) for item in block.items])
+
+
+def test_a_run_of_two_models(pairs: list[PairedFacts], sample: Run) -> None:
+    (pair,) = pairs
+    assert (pair.first.name, pair.second.name) == (BEFORE, AFTER)
+    assert pair.attributes == ("tone", "marker", "tone x marker")
+    assert (pair.table["first"] == BEFORE).all()
+    whole = pair.table.query("attribute == 'overall' and metric == 'accuracy'").iloc[0]
+    predictions = sample.table("predictions")
+    usable = predictions[predictions["status"] == "ok"]
+    right = (usable["predicted"] == usable["label"]).groupby(usable["model"]).mean()
+    assert whole["first_value"] == pytest.approx(right[BEFORE])
+    assert whole["second_value"] == pytest.approx(right[AFTER])
+
+
+def test_tables_show_the_numbers(pairs: list[PairedFacts]) -> None:
+    table = pairs[0].table
+    [shown] = [
+        block
+        for block in build_comparison(pairs).walk()
+        if isinstance(block, Table) and block.caption == "Accuracy, by tone: before and after"
+    ]
+    rows = table[(table["attribute"] == "tone") & (table["metric"] == "accuracy")]
+    assert len(shown.rows) == len(rows) + 1  # and everybody
+    cells = {row[0].text: [cell.text for cell in row] for row in shown.rows}
+    for row in rows[rows["group"] != "(range)"].to_dict("records"):
+        texts = cells[row["group"]]
+        assert texts[1] == str(row["n"])
+        if known(row["difference"]):
+            assert texts[3:6] == [rate(row["first_value"]), rate(row["second_value"]), signed(row["difference"])]
+
+
+def test_what_improved_and_what_it_cost(pairs: list[PairedFacts]) -> None:
+    text = sentences(pairs)
+    table = pairs[0].table
+    shown = table[(table["p_adjusted"] < 0.05) & (table["attribute"] == "tone") & (table["metric"] == "accuracy")]
+    better = shown[(shown["group"] != "(range)") & (shown["difference"] > 0)]
+    assert len(better) > 0
+    for row in better.to_dict("records"):
+        assert f"{row['group']}: accuracy from {rate(row['first_value'])} to {rate(row['second_value'])}" in text
+    assert "leave open a loss of up to" in text
+    assert "the observed range over the groups goes from" in text
+
+
+def turned(sample: Run, folder: Path) -> Run:
+    """The sample with the two models' predictions under each other's name."""
+    shutil.copytree(sample.path, folder)
+    predictions = sample.table("predictions")
+    predictions["model"] = predictions["model"].map({BEFORE: AFTER, AFTER: BEFORE})
+    write_table(folder, "predictions", predictions)
+    return open_run(folder)
+
+
+def test_a_cost_is_said(sample: Run, tmp_path: Path) -> None:
+    text = sentences(compare_runs([turned(sample, tmp_path / "turned")], draws=DRAWS))
+    assert "Served worse after, the cost:" in text
+    assert "tone-4: accuracy from" in text
+
+
+def test_a_smaller_gap_is_called_smaller(sample: Run, changed: Any) -> None:
+    predictions = sample.table("predictions")
+    perfect = predictions["model"] == AFTER
+    predictions.loc[perfect, "predicted"] = predictions.loc[perfect, "label"]
+    run = changed({"predictions": predictions})
+    pattern = re.compile(r"^accuracy: the observed range.*: (.*)\.$", re.MULTILINE)
+    for models, expected in (((BEFORE, AFTER), "smaller after"), ((AFTER, BEFORE), "larger after")):
+        found = pattern.findall(sentences(compare_runs([run], models, draws=DRAWS)))
+        assert found[0] == expected
+
+
+def test_nothing_changes_against_itself(sample: Run, other: Run) -> None:
+    text = sentences(compare_runs([sample, other], (BEFORE, BEFORE), draws=DRAWS))
+    assert "For no group was a change for the better shown." in text
+    assert "For no group was a change for the worse shown." in text
+    assert "not shown to change" in text
+    assert "smaller after" not in text
+
+
+def test_two_runs_are_told_apart(sample: Run, other: Run) -> None:
+    ((first, second),) = choose_arms([sample, other], (BEFORE, BEFORE))
+    assert first.name != second.name
+    assert (first.run.path, second.run.path) == (sample.path, other.path)
+    assert len(choose_arms([sample, other])) == 3
+
+
+def test_page(page: str) -> None:
+    read = Page(page)
+    levels = [level for level, _ in read.headings]
+    assert levels.count(1) == 1
+    titles = [text for level, text in read.headings if level == 2 and text != "Contents"]
+    assert titles == [
+        "What changed, for whom",
+        "Who was compared",
+        "Every group",
+        "How it was measured",
+        "What this comparison does not show",
+        "Where this comes from",
+    ]
+    identifiers = [a["id"] for _, a in read.tags if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+    assert not {tag for tag, _ in read.tags} & {"script", "iframe", "link"}
+    words = " ".join(read.text).lower().replace("faircam", "")
+    for forbidden in ("fair", "unbiased", "compliant"):
+        assert not re.search(rf"\b{forbidden}\b", words), forbidden
+
+
+def test_several_models_keep_their_identifiers_apart(sample: Run, other: Run) -> None:
+    page = render_html(build_comparison(compare_runs([sample, other], draws=9)))
+    identifiers = [a["id"] for _, a in Page(page).tags if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_hostile_names(sample: Run, tmp_path: Path) -> None:
+    shutil.copytree(sample.path, tmp_path / "evil")
+    images = sample.table("images")
+    images["attr_tone"] = images["attr_tone"].replace("tone-4", EVIL)
+    write_table(tmp_path / "evil", "images", images)
+    page = render_html(build_comparison(compare_runs([open_run(tmp_path / "evil")], draws=9)))
+    assert not [tag for tag, _ in Page(page).tags if tag == "script"]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_images_left_out_are_listed(sample: Run, other: Run) -> None:
+    images, predictions = other.table("images"), other.table("predictions")
+    gone = set(images.loc[images["attr_tone"] == "tone-2", "image_id"].head(5))
+    write_table(other.path, "images", images[~images["image_id"].isin(gone)])
+    write_table(other.path, "predictions", predictions[~predictions["image_id"].isin(gone)])
+    pairs = compare_runs([sample, other], (BEFORE, AFTER), draws=9)
+    [table] = [
+        b for b in build_comparison(pairs).walk() if isinstance(b, Table) and b.caption == "Images left out, by group"
+    ]
+    assert ["tone-2", "tone", "5", "5", "0"] in [[cell.text for cell in row] for row in table.rows]
+
+
+def refused(sample: Run, other: Run, column: str, value: str) -> None:
+    images = other.table("images")
+    images.loc[0, column] = value
+    write_table(other.path, "images", images)
+    compare_runs([sample, other], (BEFORE, AFTER), draws=9)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("sha256", "0" * 64, "'synthetic-0000' is another file in the other run"),
+        ("label", "cross", "'synthetic-0000' has label"),
+        ("cluster", "someone", "'synthetic-0000' has cluster"),
+    ],
+)
+def test_other_images_are_refused(sample: Run, other: Run, column: str, value: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        refused(sample, other, column, value)
+
+
+def test_bad_choices(sample: Run, changed: Any) -> None:
+    with pytest.raises(InputError, match="model 'biased-torchh' is in none of the runs.*Did you mean 'biased-torch'"):
+        choose_arms([sample], ("biased-torchh", AFTER))
+    with pytest.raises(InputError, match="compared with itself"):
+        choose_arms([sample], (BEFORE, BEFORE))
+    with pytest.raises(InputError, match="a run is given twice"):
+        choose_arms([sample, sample])
+    one = changed(models=sample.record["models"][:1])
+    with pytest.raises(InputError, match="there is one model only"):
+        choose_arms([one])
+    other_positive = changed_positive(sample, one.path.parent / "disc")
+    with pytest.raises(InputError, match="different positive classes: 'cross' and 'disc'"):
+        compare_runs([sample, other_positive], draws=9)
+
+
+def changed_positive(sample: Run, folder: Path) -> Run:
+    shutil.copytree(sample.path, folder)
+    run = open_run(folder)
+    run.record["data"] = {**run.record["data"], "positive": "disc"}
+    return run
+
+
+def test_unfinished_runs_say_so(changed: Any) -> None:
+    page = render_html(build_comparison(compare_runs([changed(complete=False)], draws=9)))
+    assert "<strong>INCOMPLETE</strong>" in page
+
+
+def test_csv_is_the_table(pairs: list[PairedFacts], tmp_path: Path) -> None:
+    path = write_comparison(pairs, tmp_path / "c.csv", "csv")
+    read = pd.read_csv(path)
+    assert tuple(read.columns) == PAIRED_COLUMNS
+    assert len(read) == len(pairs[0].table)
+    assert read["difference"].to_numpy() == pytest.approx(pairs[0].table["difference"].to_numpy(), nan_ok=True)
+
+
+def test_command(other: Run, tmp_path: Path) -> None:
+    done = faircam("compare", other.path, "--models", BEFORE, AFTER, "--out", tmp_path / "c.html")
+    assert done.returncode == 0, done.stderr
+    assert f"{BEFORE} → {AFTER}" in done.stdout
+    assert "tone-4" in done.stdout
+    assert "<h1" in (tmp_path / "c.html").read_text(encoding="utf-8")
+    done = faircam("compare", other.path, "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(io.StringIO((other.path / "comparison.csv").read_text(encoding="utf-8")))["n"].sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--models", "a", "b"), "model 'a' is in none of the runs"),
+        (("--format", "htm"), "'htm' is unknown, allowed: html, csv. Did you mean 'html'"),
+        (("--models", "a"), "requires 2 arguments"),
+    ],
+)
+def test_command_refuses(sample: Run, arguments: tuple[str, ...], message: str) -> None:
+    done = faircam("compare", sample.path, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_command_shows_an_example() -> None:
+    done = faircam("compare", "--help", NO_COLOR="1", COLUMNS="160")
+    assert done.returncode == 0
+    assert "Example: faircam compare runs/before runs/after" in done.stdout
