@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-from scipy import special
-from statsmodels.stats.multitest import multipletests
+from scipy import special, stats
 
 from audit.errors import InputError
 from audit.fairness.comparisons import Kind, Question, compare, compare_odds
@@ -85,7 +84,7 @@ def gap_table(
     table = pd.DataFrame([row for frame in frames for row in frame], columns=list(GAP_COLUMNS))
     table = table.astype({name: "float64" if name in NUMBERS else "str" for name in GAP_COLUMNS})
     for _, rows in table[table["p"].notna()].groupby("model", sort=False):
-        table.loc[rows.index, "p_adjusted"] = multipletests(rows["p"].to_numpy(), method="fdr_bh")[1]
+        table.loc[rows.index, "p_adjusted"] = stats.false_discovery_control(rows["p"].to_numpy())
     return table
 
 

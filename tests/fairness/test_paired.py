@@ -79,6 +79,7 @@ def test_published_examples(cells: tuple[int, ...], low: float, high: float) -> 
 
 
 @given(st.tuples(*[st.integers(0, 40)] * 4).filter(any))
+@settings(deadline=None)
 def test_mcnemar_agrees_with_statsmodels(cells: tuple[int, int, int, int]) -> None:
     both, alone, other, neither = cells
     row = pick(paired(*two_models({("g", "pos"): cells}), draws=1), attribute="overall", metric="accuracy")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, recall_score
 
@@ -123,6 +123,7 @@ def test_covers_under_clusters_that_span_groups() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=2, max_size=4))
+@settings(deadline=None)
 def test_value_lies_between_the_groups(groups: list[tuple[int, int]]) -> None:
     counts = {}
     for place, (right, wrong) in enumerate(groups):
