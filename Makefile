@@ -5,7 +5,7 @@ SHARED ?= $(or $(FAIRCAM_SHARED),../shared)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check format bench london dashboard clean
+.PHONY: help demo test check format bench study london dashboard clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,9 +42,13 @@ format: $(VENV)/.dev ## Mend what can be mended by machine
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Ratios against captum, tf-explain and the bound of one pass
+bench: $(VENV)/.dev ## Ratios against captum, tf-explain, the bound of one pass, and fairlearn
 	$(BIN)/python -P tests/benchmarks/bench_pass.py
 	$(BIN)/python -P tests/benchmarks/bench_audit.py
+	$(BIN)/python -P tests/benchmarks/bench_fairness.py
+
+study: $(VENV)/.dev ## Where the truth is known: coverage, false alarms and power, into docs/operating-characteristics.md
+	PYTHONPATH=. $(BIN)/python -P -m tests.study
 
 london: $(VENV)/.dev ## Five person-wise folds on the London set, in both frameworks (needs ../shared)
 	$(BIN)/python -P tests/training/london_folds.py --framework torch --data $(SHARED)/data/london

@@ -26,7 +26,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert not loaded_by(code) & set(HEAVY)
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "train", "run", "report", "dashboard"])
+@pytest.mark.parametrize("command", ["demo", "init", "train", "run", "report", "check", "compare", "dashboard"])
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = faircam(command, "--help", NO_COLOR="1", COLUMNS="160")
     assert done.returncode == 0

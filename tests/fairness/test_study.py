@@ -14,7 +14,7 @@ from tests.study import alarms, coverage, power, ranges, slices
 from tests.study.document import grid, write
 from tests.study.draws import DRAWINGS, cluster_chances, cluster_sizes, rates_of
 from tests.study.figures import collect, counted, given
-from tests.study.run import PARTS, Size, study
+from tests.study.run import PARTS, Size, kept, study
 
 
 def by_method(rows: list[dict]) -> dict[str, float]:
@@ -196,10 +196,18 @@ def test_a_small_study_writes_its_page(tmp_path: Path) -> None:
     assert "## slices\n\nNot measured." in text
     exact = figures[(figures["run"] == "rate") & (figures["method"] == "reported")]
     assert f"is {exact['value'].min():.3f}" in text
+    figures.to_csv(tmp_path / "figures.csv", index=False)
+    again = kept(tmp_path / "figures.csv", ("clusters",))
+    assert (
+        write(again, tmp_path / "other.md").split("## One rate, images in")[0]
+        == text.split("## One rate, images in")[0]
+    )
+    assert set(again["run"]) == {"rate", "power"}
 
 
 def test_a_grid_leaves_unknown_cells_empty() -> None:
-    frame = pd.DataFrame({"n": [1.0, 2.0], "rate": [0.5, 0.9], "value": [0.25, 0.75], "error": [0.0, 0.01]})
+    frame = pd.DataFrame({"n": [1.0, 2.0, 2.0], "rate": [0.5, 0.9, 0.5], "value": [0.25, 0.75, 1.0]})
+    frame = frame.assign(error=[0.0, 0.01, 0.0], trials=[0, 1875, 40])  # exact, simulated, every replicate
     lines = grid(frame, ("n",), "rate", heads="p = {}").splitlines()
     assert lines[0] == "| images a group | p = 0.5 | p = 0.9 |"
-    assert lines[2:] == ["| 1 | 0.250 |  |", "| 2 |  | 0.750 ± 0.010 |"]
+    assert lines[2:] == ["| 1 | 0.250 |  |", "| 2 | 40 of 40 | 0.750 ± 0.010 |"]
