@@ -120,6 +120,7 @@ def compare_odds(
     question: Question,
     permutations: Permutations | None = None,
     stream: tuple[object, ...] = (),
+    names: tuple[tuple[object, ...], tuple[object, ...]] = (("true",), ("false",)),
 ) -> Comparison:
     """Compare the groups' true and false positive rates together (`composites`).
 
@@ -132,6 +133,8 @@ def compare_odds(
         Of kind ``range``, or ``mean`` for the mean form of equalised odds.
     permutations, stream
         As in `compare`.
+    names : tuple of tuple
+        What the stream of each rate's own test goes on with, so that its p is that of the rate's range.
 
     Raises
     ------
@@ -150,8 +153,8 @@ def compare_odds(
     if metric == "average_odds":
         made = average_odds(pair)
     else:
-        test = permutation_test(permutations, stream)
-        made = equalised_odds(pair, test, "max" if question.kind == "range" else "mean")
+        p = [permutation_test(permutations, (*stream, *name))(part) for part, name in zip(pair, names, strict=True)]
+        made = equalised_odds(pair, p, "max" if question.kind == "range" else "mean")
     return replace(_with_p(made, question, permutations), excluded=excluded)
 
 

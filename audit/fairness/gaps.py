@@ -153,7 +153,8 @@ def measure(
     cells = tensor.along(attribute)
     if name in COMPOSITES:
         rates = tuple(rate_units(cells, METRICS[rate], class_name) for rate in _ODDS)
-        return compare_odds((rates[0], rates[1]), name, question, permutations, stream)
+        names = tuple((rate, class_name) for rate in _ODDS)
+        return compare_odds((rates[0], rates[1]), name, question, permutations, stream[:2], (names[0], names[1]))
     kind = find_metric(name)
     if kind.is_rate:
         return compare(rate_units(cells, kind, class_name), question, permutations, stream)

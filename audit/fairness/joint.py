@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from audit.fairness.intervals import Bounds, Floats
@@ -127,7 +129,7 @@ class Family:
         # In an order of their own, so that renaming or reordering groups changes nothing.
         order = np.lexsort((np.abs(self.contrasts).sum(axis=0), self.estimates, spread))
         draws = int(np.clip(CELLS // len(scaled), *DRAWS))
-        normal = np.random.default_rng(0).standard_normal((draws, len(spread)), dtype=np.float32)
+        normal = _normals(draws, len(spread))
         off = (self.correlation - np.diag(np.diag(self.correlation)))[np.ix_(order, order)]
         if off.any():
             values, vectors = np.linalg.eigh(off + np.eye(len(spread)))
@@ -137,3 +139,11 @@ class Family:
         drawn = np.sort(np.abs(normal @ weights).max(axis=1).astype(np.float64))
         object.__setattr__(self, "_maxima", drawn)
         return drawn
+
+
+@lru_cache(maxsize=8)
+def _normals(draws: int, size: int) -> npt.NDArray[np.float32]:
+    """Independent standard normal draws, the same for every family of this size."""
+    found = np.random.default_rng(0).standard_normal((draws, size), dtype=np.float32)
+    found.flags.writeable = False
+    return found

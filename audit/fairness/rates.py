@@ -124,7 +124,7 @@ class GroupRates:
     @cached_property
     def mixed(self) -> bool:
         """Whether some cluster has trials in more than one group."""
-        return self.clustered and len(np.unique(self.cluster)) < len(self.cluster)
+        return self.clustered and len(self.cluster) > 0 and int(np.bincount(self.cluster).max()) > 1
 
     @cached_property
     def correlation(self) -> Floats:
@@ -151,11 +151,13 @@ class GroupRates:
     def against_rest(self, group: str) -> GroupRates:
         """Two arms: one group, and everybody else as one group."""
         arm = (self.group != self.groups.index(group)).astype(np.int64)
-        key, unit = np.unique(np.stack([arm, self.cluster]), axis=1, return_inverse=True)
-        sums = [np.zeros(key.shape[1], dtype=np.int64) for _ in range(2)]
+        width = int(self.cluster.max(initial=0)) + 1
+        key, unit = np.unique(arm * width + self.cluster, return_inverse=True)
+        sums = [np.zeros(len(key), dtype=np.int64) for _ in range(2)]
         for out, values in zip(sums, (self.successes, self.trials), strict=True):
             np.add.at(out, unit.reshape(-1), values)
-        return replace(self, groups=(group, REST), group=key[0], cluster=key[1], successes=sums[0], trials=sums[1])
+        arm, cluster = np.divmod(key, width)
+        return replace(self, groups=(group, REST), group=arm, cluster=cluster, successes=sums[0], trials=sums[1])
 
     def _sum(self, values: Ints) -> Ints:
         out = np.zeros(len(self.groups), dtype=np.int64)

@@ -101,3 +101,10 @@ def test_clusters_widen_the_interval() -> None:
         wide = measure(together, "a", (metric, "pos"), question).interval(0.05)
         narrow = found(metric).interval(0.05)
         assert wide[0] < narrow[0]
+
+
+def test_p_of_equalised_odds_is_that_of_its_two_rates() -> None:
+    images, predictions = random_tables(300, 4, classes=CLASSES)
+    table = gap_table(images, predictions, CLASSES, "pos", ["a"], draws=199)
+    alone = [pick(table, metric=name, compare="range")["p"] for name in ("true_positive_rate", "false_positive_rate")]
+    assert pick(table, metric="equalised_odds", compare="max")["p"] == pytest.approx(min(1, 2 * min(alone)))

@@ -135,6 +135,11 @@ def alarm(audit: Audit, rules: Policy, *, draws: int, seed: int) -> bool:
     """
     if not may_fail(audit.tensor, rules):
         return False
+    return judged(audit, rules, draws=draws, seed=seed)
+
+
+def judged(audit: Audit, rules: Policy, *, draws: int, seed: int) -> bool:
+    """Whether `judge` fails any rule, without the shortcut."""
     findings = judge(rules, audit.images, audit.predictions, None, CLASSES, CLASSES[1], draws=draws, seed=seed)
     return bool((findings["verdict"] == "fail").any())
 
@@ -150,19 +155,22 @@ def may_fail(tensor: CountTensor, rules: Policy) -> bool:
 
 
 def false_alarms(name: str, *, start: int, audits: int, draws: int, seed: int) -> list[Row]:
-    """Alarms among null audits `start` to ``start + audits``; two naive ways of judging beside."""
+    """Alarms among null audits `start` to ``start + audits``; naive ways of judging beside, and the shortcut checked once."""
     scenario, rules = SCENARIOS[name], policy()
     hits = dict.fromkeys(("any fail (Holm, permutation test and interval)", "any of 60 tests, uncorrected"), 0)
     hits |= dict.fromkeys(("any observed range above 0.05", "any observed range above 0.1"), 0)
     for number in range(start, start + audits):
         audit = null_audit(scenario, np.random.default_rng([seed, len(name), number]))
         found = alarm(audit, rules, draws=draws, seed=number)
+        if number == start:
+            agreed = found == judged(audit, rules, draws=draws, seed=number)
         single, ranges = naive(audit.tensor)
         for key, hit in zip(hits, (found, single, ranges > 0.05, ranges > 0.1), strict=True):
             hits[key] += int(hit)
     keys = {"part": "false alarms", "quantity": "alarm", "setting": name, "groups": len(scenario.sizes)}
     icc = np.nan if scenario.icc is None else scenario.icc
-    return [counted(count, audits, method=key, icc=icc, **keys) for key, count in hits.items()]
+    rows = [counted(count, audits, method=key, icc=icc, **keys) for key, count in hits.items()]
+    return [*rows, counted(int(agreed), 1, **(keys | {"quantity": "shortcut decides as judge does"}))]
 
 
 def naive(tensor: CountTensor) -> tuple[bool, float]:
