@@ -151,7 +151,7 @@ def _columns(frame: pd.DataFrame, given: Mapping[str, Any]) -> dict[str, Any]:
         title = _TITLES.get(str(column), plain(str(column)))
         title = title[:1].upper() + title[1:] if len(title) > 1 else title
         if column in _PROBABILITIES:
-            config[column] = st.column_config.NumberColumn(title, format="%.4f")
+            config[column] = st.column_config.NumberColumn(title, format="%.2g")
         elif pd.api.types.is_float_dtype(frame[column]):
             config[column] = st.column_config.NumberColumn(title, format="%.3f")
         elif pd.api.types.is_integer_dtype(frame[column]):
