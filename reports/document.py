@@ -13,6 +13,7 @@ from reports.sections.explanations import explanations
 from reports.sections.facts import Facts
 from reports.sections.people import people
 from reports.sections.performance import performance
+from reports.sections.side_by_side import side_by_side
 from reports.sections.unnamed import unnamed
 from reports.sections.verdicts import verdicts
 
@@ -25,6 +26,7 @@ _SECTIONS = (
     calibration,
     unnamed,
     conditions,
+    side_by_side,
     explanations,
     crosschecks,
     training,
@@ -47,8 +49,8 @@ def build_document(run: Run) -> Document:
     -------
     Document
         Sections in the order in which a reviewer reads them: verdicts, data, performance, confidence, what lies
-        beyond the named groups, other conditions, explanations, cross-checks, training, limits, methods,
-        provenance.
+        beyond the named groups, other conditions, models side by side, explanations, cross-checks, training,
+        limits, methods, provenance.
     """
     facts = Facts(run)
     return Document(

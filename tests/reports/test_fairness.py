@@ -21,6 +21,7 @@ from reports.nodes import (
     Finding,
     Findings,
     Paragraph,
+    Section,
     SliceCard,
     SliceCards,
     Table,
@@ -334,3 +335,20 @@ def test_hostile_names_in_the_further_tables_are_escaped(sample: Run, changed: C
     text = render_html(build_document(changed(frames)))
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_models_of_a_run_stand_side_by_side(sample: Run, document: Document) -> None:
+    [found] = [section for section in document.sections if section.identifier == "side-by-side"]
+    first, second = sample.models
+    [pair] = [block for block in found.blocks if isinstance(block, Section)]
+    assert pair.title == f"{first} against {second}"
+    rows = sample.table("paired").query("attribute == 'overall' and metric == 'accuracy'")
+    [whole] = rows.to_dict("records")
+    sentence = next(block.text for block in pair.blocks if isinstance(block, Paragraph))
+    assert f"from {rate(whole['first_value'])} to {rate(whole['second_value'])}" in sentence
+    assert f"right only before: {whole['only_first']}" in sentence
+
+
+def test_one_model_has_nobody_beside_it(sample: Run, changed: Change) -> None:
+    alone = changed({"paired": sample.table("paired").iloc[:0]})
+    assert "side-by-side" not in [section.identifier for section in build_document(alone).sections]

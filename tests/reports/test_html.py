@@ -111,6 +111,7 @@ def test_sections_stand_in_the_reviewers_order(page: str) -> None:
         "Confidence and decision threshold",
         "Beyond the named groups",
         "Under other conditions",
+        "Models side by side",
         "What the models look at",
         "Cross-check with other implementations",
         "Training and over-fitting",
