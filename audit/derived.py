@@ -116,7 +116,7 @@ def _groups(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
         group_table(*common, facts.intersections),
         gap_table(*common, facts.intersections, seed=facts.seed),
         curve_table(*common, facts.intersections),
-        lattice_table(*common, seed=facts.seed),
+        lattice_table(*common),
         shift_table(*common, facts.population),
     )
 

@@ -38,8 +38,6 @@ def lattice_table(
     depth: int = DEPTH,
     alpha: float = 0.05,
     min_n: int = 10,
-    draws: int = 0,  # noqa: ARG001 - the tests are exact or in closed form: nothing is drawn
-    seed: int = 0,  # noqa: ARG001
 ) -> pd.DataFrame:
     """Compute table `lattice`.
 
@@ -57,8 +55,6 @@ def lattice_table(
         Fewest clusters (images where there are none) of a conjunction. Where the metric's own denominator
         has fewer, in the conjunction or among everybody else, the row has no value and status
         ``too_few_clusters``.
-    draws, seed : int
-        Without effect: nothing is drawn.
 
     Returns
     -------

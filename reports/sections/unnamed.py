@@ -84,8 +84,9 @@ def slice_sentence(row: Mapping[str, Any]) -> str:
     if not known(row["value"]):
         return f"Its error rate was not measured: {status_words(row['status'])}."
     apart = float(row["difference"])
+    clusters = f" ({count(row['clusters'])} clusters)" if row["clusters"] != row["n"] else ""
     text = (
-        f"Error rate {rate(row['value'])} in {count(row['n'])} held-out images ({count(row['clusters'])} clusters) "
+        f"Error rate {rate(row['value'])} in {count(row['n'])} held-out images{clusters} "
         f"against {rate(row['rest'])} in the others: {rate(abs(apart))} {'higher' if apart >= 0 else 'lower'}"
     )
     text += f", difference {interval(row['low'], row['high'])} for all slices together" if known(row["low"]) else ""
