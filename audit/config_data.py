@@ -148,6 +148,10 @@ class Preprocessing(Section):
     scale: tuple[float, float] = Field(default=(0.0, 1.0), description="What bytes 0 and 255 become.")
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    layout: Literal["NCHW", "NHWC"] = Field(
+        default="NHWC",
+        description="onnx and callable: the order of dimensions that the model takes; never guessed.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

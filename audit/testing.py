@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from audit.errors import FaircamError, InputError, ModelError
-from audit.models.adapter import GradientPass, ModelAdapter, predicted, probabilities
+from audit.models.adapter import Copies, GradientPass, ModelAdapter, predicted, probabilities
+from audit.models.cams import CAM_KINDS
 
 __all__ = ["AdapterFault", "check_adapter"]
 
@@ -45,13 +46,15 @@ def check_adapter(adapter: ModelAdapter, images: np.ndarray | None = None) -> li
     if images is None:
         noise = np.random.default_rng(7).uniform(-1, 1, (_IMAGES, *adapter.spec.input_shape))
         images = noise.astype(adapter.spec.dtype)
-    checks = [_scores, _heads, _refuses_bad_images]
+    checks = [_scores, _heads, _masks, _refuses_bad_images, _refuses_bad_masks]
     if "gradients" in adapter.spec.capabilities:
-        checks += [_explains, _predicts, _slopes, _batches, _refuses_bad_targets]
+        checks += [_explains, _predicts, _slopes, _batches, _sums, _refuses_bad_targets]
     else:
         checks.append(_refuses_gradients)
     if "layers" in adapter.spec.capabilities:
-        checks += [_names_layers, _cams, _refuses_unknown_layers]
+        checks += [_names_layers, _cams, _activates, _refuses_unknown_layers]
+    if "weights" in adapter.spec.capabilities:
+        checks += [_shuffles]
     checks.append(_embeds if "embeddings" in adapter.spec.capabilities else _refuses_embeddings)
     for check in checks:
         check(adapter, images.copy())
@@ -129,6 +132,95 @@ def _batches(adapter: ModelAdapter, images: np.ndarray) -> None:
             _same_row(adapter, alone, other, place)
 
 
+def _masks(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """Scores of masked images are those of images masked outside; a full mask changes nothing."""
+    rng = np.random.default_rng(11)
+    masks = rng.integers(0, 2, (3, *adapter.spec.input_shape[:2])).astype(np.float32)
+    masks[0] = 1
+    fill = images[::-1].mean(axis=(1, 2), keepdims=True)
+    found = adapter.masked_scores(images, masks, fill)
+    _expect(found.shape == (len(images), 3, adapter.spec.outputs), f"masked scores have shape {found.shape}")
+    for place, mask in enumerate(masks[..., None].astype(images.dtype)):
+        outside = adapter.scores((mask * images + (1 - mask) * fill).astype(images.dtype))
+        _close("a masked score", adapter, found[:, place], outside)
+    own = adapter.masked_scores(images, np.broadcast_to(masks, (len(images), *masks.shape)), fill)
+    _close("scores with a mask for each image", adapter, own, found)
+    _expect(adapter.masked_scores(images[:0], masks, fill[:0]).shape[:2] == (0, 3), "no images must give no scores")
+
+
+def _sums(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """A sum over copies is the sum of the gradients at them."""
+    rng = np.random.default_rng(13)
+    shape = adapter.spec.input_shape
+    copies = Copies(
+        weights=np.array([0.5, -1.0, 2.0]),
+        scales=np.array([1.0, 0.4, 0.7]),
+        baseline=rng.uniform(-1, 1, shape),
+        offsets=rng.normal(0, 0.1, (3, *shape)),
+    )
+    targets = np.arange(len(images)) % len(adapter.spec.classes)
+    found = adapter.gradient_sum(images, targets, copies)
+    expected = np.zeros(images.shape)
+    for place, weight in enumerate(copies.weights):
+        scale = copies.scales[place] if copies.scales is not None else 1.0
+        copy = scale * images + (1 - scale) * np.asarray(copies.baseline) + np.asarray(copies.offsets)[place]
+        done = adapter.gradient_pass(copy.astype(images.dtype), targets)
+        expected += weight * done.input_gradient
+        _close("the score at a copy", adapter, found.explained[:, place], done.explained)
+    _close("a sum of gradients", adapter, found.total, expected)
+    bare = adapter.gradient_sum(images, targets, Copies(np.ones(1)))
+    _close("the sum over one copy", adapter, bare.total, adapter.gradient_pass(images, targets).input_gradient)
+
+
+def _activates(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """Activations have the shape that the layer declares."""
+    for layer in adapter.layers()[-3:]:
+        found = adapter.activations(images, layer.name)
+        _expect(found.shape == (len(images), *layer.shape), f"activations of '{layer.name}' are {found.shape}")
+        _close("an activation alone", adapter, adapter.activations(images[:1], layer.name), found[:1])
+
+
+def _shuffles(adapter: ModelAdapter, images: np.ndarray) -> None:
+    """Shuffled weights change the scores, keep their values and come back bit for bit, after an error too."""
+    before, scores = adapter.weights(), adapter.scores(images)
+    layer = list(before)[-1]
+    try:
+        with adapter.randomised([layer], seed=1):
+            shuffled = adapter.weights()
+            _expect(bool((adapter.scores(images) != scores).any()), "shuffled weights give the same scores")
+            raise KeyError(layer)
+    except KeyError:
+        pass
+    for name, arrays in before.items():
+        for key, array in arrays.items():
+            same = np.array_equal(array, shuffled[name][key])
+            _expect(name == layer or same, f"'{name}' was shuffled, only '{layer}' was asked for")
+            kept = np.array_equal(np.sort(array, axis=None), np.sort(shuffled[name][key], axis=None))
+            _expect(kept, f"the values of '{name}' were changed, not shuffled")
+    again = adapter.weights()
+    _expect(
+        all(
+            np.array_equal(array, again[name][key]) for name, arrays in before.items() for key, array in arrays.items()
+        ),
+        "weights did not come back",
+    )
+    _expect(bool((adapter.scores(images) == scores).all()), "scores differ after the weights came back")
+    _refuses("a layer without weights", ModelError, lambda: _enter(adapter, "no such layer"))
+
+
+def _enter(adapter: ModelAdapter, layer: str) -> None:
+    with adapter.randomised([layer], seed=1):
+        pass
+
+
+def _refuses_bad_masks(adapter: ModelAdapter, images: np.ndarray) -> None:
+    height, width = adapter.spec.input_shape[:2]
+    fill = np.zeros(adapter.spec.input_shape, images.dtype)
+    small, loud = np.ones((1, height - 1, width)), np.full((1, height, width), 2.0)
+    _refuses("masks of another size", InputError, lambda: adapter.masked_scores(images, small, fill))
+    _refuses("masks beyond 1", InputError, lambda: adapter.masked_scores(images, loud, fill))
+
+
 def _names_layers(adapter: ModelAdapter, images: np.ndarray) -> None:  # noqa: ARG001
     """Layer names are unique, and the declared layer is one of them."""
     names = [layer.name for layer in adapter.layers()]
@@ -145,9 +237,11 @@ def _cams(adapter: ModelAdapter, images: np.ndarray) -> None:
     if together is None:
         return
     for layer in spatial:
+        for kind in CAM_KINDS:
+            cam = together.cams[layer.name].maps[kind]
+            _expect(cam.shape == (len(images), *layer.shape[:2]), f"{kind} of '{layer.name}' is {cam.shape}")
+            _expect(str(cam.dtype) == adapter.spec.dtype, f"{kind} is {cam.dtype}")
         cam = together.cams[layer.name].grad_cam
-        _expect(cam.shape == (len(images), *layer.shape[:2]), f"Grad-CAM of '{layer.name}' is {cam.shape}")
-        _expect(str(cam.dtype) == adapter.spec.dtype, f"Grad-CAM is {cam.dtype}")
         alone = adapter.gradient_pass(images, "predicted", [layer.name])
         _close(f"Grad-CAM of '{layer.name}' alone", adapter, alone.cams[layer.name].grad_cam, cam)
         _close("gradients with a layer", adapter, alone.input_gradient, together.input_gradient)
@@ -206,7 +300,7 @@ def _cam_layers(adapter: ModelAdapter) -> tuple[str, ...]:
 def _pass_or_none(adapter: ModelAdapter, images: np.ndarray, names: list[str]) -> GradientPass | None:
     """The pass, or None where one of the layers lies beside the way to the scores."""
     try:
-        return adapter.gradient_pass(images, "predicted", names)
+        return adapter.gradient_pass(images, "predicted", names, CAM_KINDS)
     except ModelError:
         return None
 

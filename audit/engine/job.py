@@ -12,10 +12,13 @@ import pandas as pd
 
 from audit.config import (
     AuditConfig,
+    ConceptConfig,
     EmbeddingsConfig,
     ExplanationsConfig,
+    InterventionsConfig,
     ModelConfig,
     Preprocessing,
+    QualityConfig,
     RobustnessConfig,
 )
 from audit.data.images import Decoded, decode, decode_pixels, decode_regions, scaled
@@ -201,6 +204,11 @@ class Job:
         Of the fixed samples and the projection.
     members : ImageSource or None
         The model's training images.
+    quality : QualityConfig or None
+    interventions : InterventionsConfig or None
+    concepts : tuple of ConceptConfig
+    positive : str or None
+        Class of the binary criteria.
     """
 
     run: Path
@@ -216,6 +224,10 @@ class Job:
     robustness: RobustnessConfig | None = None
     seed: int = 0
     members: ImageSource | None = None
+    quality: QualityConfig | None = None
+    interventions: InterventionsConfig | None = None
+    concepts: tuple[ConceptConfig, ...] = ()
+    positive: str | None = None
 
     @staticmethod
     def build(
@@ -235,4 +247,8 @@ class Job:
             robustness=config.robustness,
             seed=config.seed,
             members=members,
+            quality=config.quality,
+            interventions=config.interventions,
+            concepts=config.concepts,
+            positive=config.positive,
         )

@@ -5,20 +5,27 @@ Shapes, head logic and input checks that every adapter shares live here; no fram
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from audit.models.cams import CamKind
+
 __all__ = [
     "ALL_CAPABILITIES",
+    "CamKind",
+    "Copies",
     "GradientPass",
+    "GradientSum",
     "LayerInfo",
     "LayerPass",
     "ModelAdapter",
     "ModelSpec",
     "Targets",
+    "Weights",
     "join_passes",
     "predicted",
     "probabilities",
@@ -28,7 +35,9 @@ Head = Literal["softmax", "sigmoid"]
 ScoreKind = Literal["logit", "probability"]
 Targets = np.ndarray | str  # class indices, or the word 'predicted'
 
-ALL_CAPABILITIES = frozenset({"scores", "gradients", "layers", "embeddings"})
+Weights = dict[str, dict[str, np.ndarray]]  # by layer and name
+
+ALL_CAPABILITIES = frozenset({"scores", "gradients", "layers", "embeddings", "weights"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class ModelSpec:
     parameters : int
         Number of parameters.
     capabilities : frozenset of str
-        Of ``scores``, ``gradients``, ``layers`` and ``embeddings``.
+        Of ``scores``, ``gradients``, ``layers``, ``embeddings`` and ``weights``.
     dtype : str
         ``float32`` or ``float64``; the type images and results have.
     embedding_layer : str or None
@@ -101,16 +110,65 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class LayerPass:
-    """What class activation maps need of one layer, reduced on the device.
+    """Class activation maps of one layer, reduced on the device.
 
     Attributes
     ----------
-    grad_cam : ndarray
-        ``(N, h, w)``: channels of the activation summed with weights that are the spatial mean of
-        d explained / d activation; before the ReLU.
+    maps : mapping of str to ndarray
+        For each kind asked for ``(N, h, w)``, before the ReLU; see `audit.models.cams.combine`.
     """
 
-    grad_cam: np.ndarray
+    maps: Mapping[str, np.ndarray]
+
+    @property
+    def grad_cam(self) -> np.ndarray:
+        """``(N, h, w)`` Grad-CAM before the ReLU."""
+        return self.maps["grad_cam"]
+
+    def rows(self, rows: slice) -> LayerPass:
+        """The same of some of the images."""
+        return LayerPass({kind: values[rows] for kind, values in self.maps.items()})
+
+
+@dataclass(frozen=True)
+class Copies:
+    """n perturbed copies of every image: ``scale x + (1 - scale) baseline + strength offset``, with a weight each.
+
+    Attributes
+    ----------
+    weights : ndarray
+        ``(n,)`` with which the gradients at the copies are summed.
+    scales : ndarray or None
+        ``(n,)``; 1 where None.
+    baseline : ndarray or None
+        ``(H, W, C)`` in the model's value range; 0 where None.
+    offsets : ndarray or None
+        ``(n, H, W, C)`` noise, the same for every image; none where None.
+    strength : ndarray or None
+        ``(N,)`` by which each image's noise is multiplied; 1 where None.
+    """
+
+    weights: np.ndarray
+    scales: np.ndarray | None = None
+    baseline: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    strength: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class GradientSum:
+    """What is left of many backward passes, summed on the device.
+
+    Attributes
+    ----------
+    total : ndarray
+        ``(N, H, W, C)``: over the copies the weighted sum of the gradient of the explained score.
+    explained : ndarray
+        ``(N, n)`` the explained score at each copy.
+    """
+
+    total: np.ndarray
+    explained: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -145,7 +203,7 @@ class GradientPass:
             targets=self.targets[rows],
             explained=self.explained[rows],
             input_gradient=self.input_gradient[rows],
-            cams={name: LayerPass(layer.grad_cam[rows]) for name, layer in self.cams.items()},
+            cams={name: layer.rows(rows) for name, layer in self.cams.items()},
         )
 
 
@@ -154,10 +212,12 @@ class ModelAdapter(Protocol):
     """The few primitives on which everything else is built.
 
     `micro_batch` is the number of images that pass through the model at once. An adapter halves it
-    where memory does not suffice, so whoever records a run reads it afterwards.
+    where memory does not suffice, so whoever records a run reads it afterwards. `used` counts forward-equivalents:
+    one for every row that went forward, another for every row that went back, blank rows included.
     """
 
     micro_batch: int
+    used: float
 
     @property
     def spec(self) -> ModelSpec:
@@ -166,7 +226,9 @@ class ModelAdapter(Protocol):
     def scores(self, images: np.ndarray) -> np.ndarray:
         """``(N, K)`` scores of ``(N, H, W, C)`` images."""
 
-    def gradient_pass(self, images: np.ndarray, targets: Targets, layers: Sequence[str] = ()) -> GradientPass:
+    def gradient_pass(
+        self, images: np.ndarray, targets: Targets, layers: Sequence[str] = (), cams: Sequence[CamKind] = ("grad_cam",)
+    ) -> GradientPass:
         """One forward and one backward pass.
 
         Parameters
@@ -176,7 +238,49 @@ class ModelAdapter(Protocol):
         targets : ndarray or 'predicted'
             ``(N,)`` indices into the classes, or resolved inside the pass.
         layers : sequence of str
-            Layers whose Grad-CAM is wanted.
+            Layers whose class activation maps are wanted.
+        cams : sequence of str
+            Which of them.
+        """
+
+    def gradient_sum(self, images: np.ndarray, targets: np.ndarray, copies: Copies) -> GradientSum:
+        """Weighted sum of input gradients over perturbed copies of each image.
+
+        Parameters
+        ----------
+        images : ndarray
+            ``(N, H, W, C)``.
+        targets : ndarray
+            ``(N,)`` indices into the classes.
+        copies : Copies
+        """
+
+    def masked_scores(self, images: np.ndarray, masks: np.ndarray, fill: np.ndarray) -> np.ndarray:
+        """``(N, M, K)`` scores of ``mask x + (1 - mask) fill``.
+
+        Parameters
+        ----------
+        images : ndarray
+            ``(N, H, W, C)``.
+        masks : ndarray
+            ``(M, H, W)`` for every image, or ``(N, M, H, W)``; 0 to 1, of any numeric type.
+        fill : ndarray
+            What shows where a mask is 0; broadcast to the images.
+        """
+
+    def activations(self, images: np.ndarray, layer: str) -> np.ndarray:
+        """``(N, h, w, C)`` output of a layer, channels last; of a layer without positions ``(N, D)``."""
+
+    def weights(self) -> Weights:
+        """Copies of the weights by layer, in the order in which the layers finish, in the layout of Keras.
+
+        Kernels are ``(h, w, in, out)`` and ``(in, out)``; the inputs of a dense head are ordered channels last.
+        """
+
+    def randomised(self, layers: Sequence[str], seed: int) -> AbstractContextManager[None]:
+        """Shuffle every weight array of these layers within itself while the context is open.
+
+        The values keep their distribution; the same seed gives the same shuffle in every framework.
         """
 
     def embeddings(self, images: np.ndarray) -> np.ndarray:
@@ -243,5 +347,10 @@ def join_passes(parts: Sequence[GradientPass]) -> GradientPass:
         targets=np.concatenate([part.targets for part in parts]),
         explained=np.concatenate([part.explained for part in parts]),
         input_gradient=np.concatenate([part.input_gradient for part in parts]),
-        cams={name: LayerPass(np.concatenate([part.cams[name].grad_cam for part in parts])) for name in parts[0].cams},
+        cams={
+            name: LayerPass(
+                {kind: np.concatenate([part.cams[name].maps[kind] for part in parts]) for kind in layer.maps}
+            )
+            for name, layer in parts[0].cams.items()
+        },
     )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from audit.errors import InputError, ModelError, nearest
-from audit.models.adapter import LayerInfo, ModelSpec, Targets
+from audit.models.adapter import Copies, LayerInfo, ModelSpec, Targets
+from audit.models.cams import CAM_KINDS
 
 __all__ = [
+    "check_copies",
     "check_images",
+    "check_kinds",
+    "check_layer",
     "check_layers",
+    "check_masks",
     "check_outputs",
     "check_targets",
+    "check_weighted",
     "looks_like_probabilities",
     "noise_images",
 ]
@@ -66,6 +73,60 @@ def check_layers(wanted: Sequence[str], known: Sequence[LayerInfo], *, where: st
                 f"layer '{name}' gives shape {shapes[name]}, Grad-CAM needs (h, w, channels): {_some(spatial)}",
                 where=where,
             )
+
+
+def check_layer(name: str, known: Sequence[LayerInfo]) -> None:
+    """A layer of that name runs, or a clear error."""
+    names = [layer.name for layer in known]
+    if name not in names:
+        raise ModelError(
+            f"has no layer '{name}' that a forward pass reaches; it has: {_some(names)}.{nearest(name, names)}"
+        )
+
+
+def check_weighted(wanted: Sequence[str], known: Iterable[str]) -> None:
+    """Every wanted layer holds weights, or a clear error."""
+    names = list(known)
+    for name in wanted:
+        if name not in names:
+            raise ModelError(f"layer '{name}' holds no weights; these do: {_some(names)}.{nearest(name, names)}")
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Every class activation map asked for is known, or a clear error."""
+    for kind in kinds:
+        if kind not in CAM_KINDS:
+            raise InputError(f"class activation map '{kind}' is unknown, allowed: {', '.join(CAM_KINDS)}.")
+
+
+def check_copies(spec: ModelSpec, copies: Copies, images: int) -> Copies:
+    """Perturbed copies with arrays of the model's type, or a clear error."""
+    n = len(np.atleast_1d(copies.weights))
+    expected = {"weights": (n,), "scales": (n,), "baseline": spec.input_shape, "offsets": (n, *spec.input_shape)}
+    expected["strength"] = (images,)
+    arrays: dict[str, np.ndarray] = {}
+    for name, shape in expected.items():
+        given = getattr(copies, name)
+        if given is None:
+            continue
+        arrays[name] = np.ascontiguousarray(given, dtype=spec.dtype)
+        if arrays[name].shape != shape or n == 0:
+            raise InputError(
+                f"{name} of the copies have shape {arrays[name].shape}, expected {shape} with n at least 1"
+            )
+    return replace(copies, **arrays)
+
+
+def check_masks(spec: ModelSpec, masks: np.ndarray, n: int) -> np.ndarray:
+    """Masks of the images' size within 0 to 1, or a clear error."""
+    size = spec.input_shape[:2]
+    fits = masks.ndim in (3, 4) and masks.shape[-2:] == size and (masks.ndim == 3 or len(masks) == n)
+    if not fits:
+        allowed = f"(M, {size[0]}, {size[1]}) or ({n}, M, {size[0]}, {size[1]})"
+        raise InputError(f"masks have shape {masks.shape}, expected {allowed}")
+    if masks.size and masks.dtype != bool and not (masks.min() >= 0 and masks.max() <= 1):
+        raise InputError(f"masks reach from {masks.min()} to {masks.max()}, allowed: 0 (hidden) to 1 (shown)")
+    return masks
 
 
 def _some(names: Sequence[str]) -> str:

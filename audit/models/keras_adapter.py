@@ -5,7 +5,7 @@ Reading files is in `keras_loading`, watching layers and cutting the softmax in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -14,9 +14,18 @@ import numpy as np
 import tensorflow as tf
 
 from audit.errors import ModelError
-from audit.models.adapter import ALL_CAPABILITIES, GradientPass, LayerPass, ModelSpec, probabilities
+from audit.models.adapter import (
+    ALL_CAPABILITIES,
+    CamKind,
+    GradientPass,
+    LayerPass,
+    ModelSpec,
+    Weights,
+    probabilities,
+)
 from audit.models.checks import check_layers, check_outputs, looks_like_probabilities, noise_images
 from audit.models.chunked import ChunkedAdapter
+from audit.models.keras_graphs import NOBODY, PREDICTED, KerasGraphs
 from audit.models.keras_tracing import (
     Call,
     End,
@@ -27,14 +36,15 @@ from audit.models.keras_tracing import (
     image_shape,
     in_double,
     named_layers,
+    own_weights,
     recorded,
     to_record,
 )
 from audit.models.layer_choice import choose_layer, layer_infos
+from audit.models.rows import CopyRows, MaskRows
 
 __all__ = ["KerasAdapter"]
 
-_PREDICTED = -1
 _TOLERANCE = 1e-4
 
 
@@ -65,6 +75,8 @@ class KerasAdapter(ChunkedAdapter):
     where : str, optional
         Names the model in errors.
     """
+
+    _fixed_shape = True
 
     def __init__(
         self,
@@ -128,107 +140,90 @@ class KerasAdapter(ChunkedAdapter):
         with cut(self._end):
             yield self.model
 
+    def traced(self, key: Hashable, trace: Callable[[keras.Model], Callable[..., Any]]) -> Callable[..., Any]:
+        """A function made from the model without its last activation when first needed; kept until `close`."""
+        if key not in self._functions:
+            with self.cut() as model:
+                self._functions[key] = trace(model)
+        return self._functions[key]
+
     def _scores(self, images: np.ndarray) -> np.ndarray:
-        function = self._function("scores", self._trace_scores)
+        function = self._function("scores")
         return np.asarray(function(self._padded(images)).numpy()[: len(images)])
 
     def _embeddings(self, images: np.ndarray) -> np.ndarray:
-        function = self._function("embeddings", self._trace_embeddings)
+        function = self._function("embeddings")
         return np.asarray(function(self._padded(images)).numpy()[: len(images)])
 
-    def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
+    def _activations(self, images: np.ndarray, layer: str) -> np.ndarray:
+        function = self._function("activations", layer)
+        return np.asarray(function(self._padded(images)).numpy()[: len(images)])
+
+    def _masked_scores(self, part: MaskRows) -> np.ndarray:
+        function = self._function("masked")
+        few = (tf.convert_to_tensor(part.sources), tf.convert_to_tensor(part.fill))
+        scores = function(*few, self._padded(part.owner), self._padded(part.masks))
+        return np.asarray(scores.numpy()[: len(part.owner)])
+
+    def _gradient_sum(self, part: CopyRows) -> tuple[np.ndarray, np.ndarray]:
+        n = len(part.owner)
+        kinds = (part.scales is not None, part.baseline is not None, part.offsets is not None)
+        function = self._function("summed", *kinds)
+        tensors = [self._padded(part.owner, NOBODY), *map(tf.convert_to_tensor, (part.sources, part.targets))]
+        given = (part.weights, part.scales, part.offsets)
+        tensors += [self._padded(array) for array in given if array is not None]
+        if part.baseline is not None:
+            tensors.append(tf.constant(part.baseline))
+        sums, explained = function(*tensors)
+        return np.asarray(sums.numpy()), np.asarray(explained.numpy()[:n])
+
+    def _weights(self) -> Weights:
+        known = named_layers(self.model)
+        found = {layer.name: own_weights(known[layer.name]) for layer in self._layers if layer.name in known}
+        return {
+            name: {weight.name: np.array(weight.numpy()) for weight in weights}
+            for name, weights in found.items()
+            if weights
+        }
+
+    def _write(self, layer: str, arrays: dict[str, np.ndarray]) -> None:
+        for weight in own_weights(named_layers(self.model)[layer]):
+            if weight.name in arrays:
+                weight.assign(arrays[weight.name])
+
+    def _pass(
+        self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...], cams: tuple[CamKind, ...]
+    ) -> GradientPass:
         n = len(images)
-        wanted = np.full(self.micro_batch, _PREDICTED, dtype=np.int64)
+        wanted = np.full(self.micro_batch, PREDICTED, dtype=np.int64)
         if targets is not None:
             wanted[:n] = targets
-        function = self._function(layers, lambda: self._trace_pass(layers))
-        scores, chosen, explained, gradient, *cams = (
+        function = self._function("passed", layers, cams)
+        scores, chosen, explained, gradient, *drawn = (
             result.numpy()[:n] for result in function(self._padded(images), tf.constant(wanted))
         )
+        maps = iter(drawn)
         return GradientPass(
             scores=scores,
             targets=chosen,
             explained=explained,
             input_gradient=gradient,
-            cams={name: LayerPass(cam) for name, cam in zip(layers, cams, strict=True)},
+            cams={name: LayerPass({kind: next(maps) for kind in cams}) for name in layers},
         )
 
-    def _padded(self, images: np.ndarray) -> tf.Tensor:
-        missing = self.micro_batch - len(images)
+    def _padded(self, rows: np.ndarray, blank: int = 0) -> tf.Tensor:
+        """Rows filled up to a whole micro-batch."""
+        missing = self.micro_batch - len(rows)
         if missing:
-            images = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])
-        return tf.convert_to_tensor(images)
+            rows = np.concatenate([rows, np.full((missing, *rows.shape[1:]), blank, rows.dtype)])
+        return tf.convert_to_tensor(rows)
 
-    def _function(self, key: Any, trace: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        """The traced function for this key and micro-batch, traced when first needed."""
-        key = (key, self.micro_batch)
-        if key not in self._functions:
-            with self.cut():
-                self._functions[key] = trace()
-        return self._functions[key]
-
-    def _image_spec(self) -> tf.TensorSpec:
-        return tf.TensorSpec((self.micro_batch, *self._spec.input_shape), self._spec.dtype)
-
-    def _trace_scores(self) -> Callable[..., Any]:
-        dtype = self._spec.dtype
-
-        @tf.function(input_signature=[self._image_spec()], autograph=False)  # type: ignore[untyped-decorator]
-        def run(images: tf.Tensor) -> tf.Tensor:
-            return tf.cast(call_model(self.model, images), dtype)
-
-        function: Callable[..., Any] = run.get_concrete_function()
-        return function
-
-    def _trace_embeddings(self) -> Callable[..., Any]:
-        dtype = self._spec.dtype
-        name = str(self._spec.embedding_layer)
-        head = {name: named_layers(self.model)[name]}
-
-        @tf.function(input_signature=[self._image_spec()], autograph=False)  # type: ignore[untyped-decorator]
-        def run(images: tf.Tensor) -> tf.Tensor:
-            with recorded(head) as calls:
-                call_model(self.model, images)
-            entering = tf.cast(calls[-1].source, dtype)
-            return tf.reduce_mean(entering, axis=list(range(1, len(entering.shape) - 1)))  # over positions, if any
-
-        function: Callable[..., Any] = run.get_concrete_function()
-        return function
-
-    def _trace_pass(self, layers: tuple[str, ...]) -> Callable[..., Any]:
-        dtype = self._spec.dtype
-        known = named_layers(self.model)
-        tapped = {name: known[name] for name in layers}
-        signature = [self._image_spec(), tf.TensorSpec((self.micro_batch,), tf.int64)]
-
-        @tf.function(input_signature=signature, autograph=False)  # type: ignore[untyped-decorator]
-        def run(images: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape, recorded(tapped) as calls:
-                tape.watch(images)
-                scores = call_model(self.model, images)
-                chosen = tf.where(targets == _PREDICTED, self._predicted(scores), targets)
-                explained = self._select(scores, chosen)
-            taps = {call.name: call.tensor for call in calls}
-            activations = [taps[name] for name in layers]
-            gradients = tape.gradient(explained, [images, *activations])
-            _check_gradients(gradients, ["the image", *layers])
-            cams = [_weighted_sum(*pair) for pair in zip(activations, gradients[1:], strict=True)]
-            floats = [tf.cast(tensor, dtype) for tensor in (scores, explained, gradients[0], *cams)]
-            return [floats[0], chosen, *floats[1:]]
-
-        function: Callable[..., Any] = run.get_concrete_function()
-        return function
-
-    def _predicted(self, scores: tf.Tensor) -> tf.Tensor:
-        if self._spec.outputs > 1:
-            return tf.argmax(scores, axis=1, output_type=tf.int64)
-        return tf.cast(scores[:, 0] > (0.0 if self._spec.score == "logit" else 0.5), tf.int64)
-
-    def _select(self, scores: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        if self._spec.outputs > 1:
-            return tf.gather(scores, targets, axis=1, batch_dims=1)
-        other = -scores[:, 0] if self._spec.score == "logit" else 1 - scores[:, 0]
-        return tf.where(targets == 1, scores[:, 0], other)
+    def _function(self, name: str, *arguments: Any) -> Callable[..., Any]:
+        """The traced function of that name for this micro-batch, traced when first needed."""
+        size = self.micro_batch
+        return self.traced(
+            (name, *arguments, size), lambda model: getattr(KerasGraphs(model, self._spec, size), name)(*arguments)
+        )
 
     def _short_of_memory(self, error: Exception) -> bool:
         return isinstance(error, tf.errors.ResourceExhaustedError)
@@ -296,17 +291,6 @@ class KerasAdapter(ChunkedAdapter):
                 "layer shares it, or it is random",
                 where=where,
             )
-
-
-def _weighted_sum(activation: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-    weights = tf.reduce_mean(gradient, axis=(1, 2))
-    return tf.einsum("nhwd,nd->nhw", activation, weights)
-
-
-def _check_gradients(gradients: Sequence[Any], names: Sequence[str]) -> None:
-    for name, gradient in zip(names, gradients, strict=True):
-        if gradient is None:
-            raise ModelError(f"the scores do not depend on {name}", fix="choose a layer they depend on")
 
 
 def _first_line(error: Exception) -> str:

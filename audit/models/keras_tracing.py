@@ -26,6 +26,7 @@ __all__ = [
     "image_shape",
     "in_double",
     "named_layers",
+    "own_weights",
     "recorded",
     "to_record",
 ]
@@ -173,6 +174,12 @@ def _parts(block: Any) -> list[Any]:
     inner = getattr(block, "_functional", None) or block
     operations = getattr(inner, "operations", None) or []
     return layers + [part for part in operations if not hasattr(part, "_flatten_layers")]
+
+
+def own_weights(layer: Any) -> list[Any]:
+    """Weights of a layer that belong to none of the layers inside it, without the state of its random numbers."""
+    inner = {id(weight) for part in _parts(layer) for weight in getattr(part, "weights", ())}
+    return [weight for weight in getattr(layer, "weights", ()) if id(weight) not in inner]
 
 
 @contextmanager

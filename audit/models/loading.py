@@ -17,8 +17,11 @@ from audit.models.adapter import ModelAdapter
 from audit.models.callable_adapter import CallableAdapter
 from audit.models.checks import check_layers
 from audit.models.numpy_adapter import NumpyAdapter, load_npz
+from audit.models.user_code import import_function
 
 __all__ = ["load_model", "wrap_model"]
+
+_EXTRAS = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "onnxruntime": "onnx"}
 
 
 def load_model(
@@ -53,20 +56,17 @@ def load_model(
         The model cannot be loaded, or is not what the section declares.
     """
     own = config.classes or classes
-    if config.framework == "numpy":
-        return _load_numpy(config, base, own, execution)
-    shape = _declared_shape(config.preprocessing)
-    if config.framework == "torch":
-        _need("torch", config.name)
-        from audit.models.torch_loading import load_torch
-
-        if shape is None:
-            raise ModelError("needs one image size", where=config.name, fix="give preprocessing a `size:` or a `crop:`")
-        return load_torch(config, base, classes=own, input_shape=shape, execution=execution, trust_code=trust_code)
-    _prepare_tensorflow(config.name)
-    from audit.models.keras_loading import load_keras
-
-    return load_keras(config, base, classes=own, input_shape=shape, execution=execution, trust_code=trust_code)
+    match config.framework:
+        case "numpy":
+            return _load_numpy(config, base, own, execution)
+        case "onnx":
+            return _load_onnx(config, base, own, execution)
+        case "callable":
+            return _load_callable(config, base, own, execution, trust_code)
+        case "torch":
+            return _load_torch(config, base, own, execution, trust_code)
+        case _:
+            return _load_keras(config, base, own, execution, trust_code)
 
 
 def wrap_model(
@@ -176,6 +176,49 @@ def _load_numpy(config: ModelConfig, base: Path, classes: tuple[str, ...], execu
     return adapter
 
 
+def _load_onnx(config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig) -> ModelAdapter:
+    _need("onnxruntime", config.name)
+    from audit.models.onnx_loading import load_onnx
+
+    return load_onnx(config, base, classes=classes, execution=execution)
+
+
+def _load_callable(
+    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig, trust_code: bool
+) -> ModelAdapter:
+    name = config.function or ""
+    return CallableAdapter(
+        import_function("function", name, base, trust_code=trust_code, where=config.name),
+        classes=classes,
+        input_shape=_needed_shape(config),
+        layout=config.preprocessing.layout,
+        head=config.head,
+        score=config.score,
+        micro_batch=execution.micro_batch,
+        where=config.name,
+    )
+
+
+def _load_torch(
+    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig, trust_code: bool
+) -> ModelAdapter:
+    _need("torch", config.name)
+    from audit.models.torch_loading import load_torch
+
+    shape = _needed_shape(config)
+    return load_torch(config, base, classes=classes, input_shape=shape, execution=execution, trust_code=trust_code)
+
+
+def _load_keras(
+    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig, trust_code: bool
+) -> ModelAdapter:
+    _prepare_tensorflow(config.name)
+    from audit.models.keras_loading import load_keras
+
+    shape = _declared_shape(config.preprocessing)
+    return load_keras(config, base, classes=classes, input_shape=shape, execution=execution, trust_code=trust_code)
+
+
 def check_shape(shape: tuple[int, int, int], declared: tuple[int, int, int] | None, *, where: str | None) -> None:
     """The model's image shape is the one that preprocessing makes, or a clear error."""
     if declared is not None and declared != shape:
@@ -194,11 +237,18 @@ def _declared_shape(preprocessing: Preprocessing) -> tuple[int, int, int] | None
     return (size[0], size[1], 1 if preprocessing.mode == "L" else 3)
 
 
+def _needed_shape(config: ModelConfig) -> tuple[int, int, int]:
+    shape = _declared_shape(config.preprocessing)
+    if shape is None:
+        raise ModelError("needs one image size", where=config.name, fix="give preprocessing a `size:` or a `crop:`")
+    return shape
+
+
 def _need(package: str, where: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        extra = "tensorflow" if package in {"tensorflow", "keras"} else package
+        extra = _EXTRAS[package]
         raise ModelError(f"needs {package}, which is not installed", where=where, fix=f"pip install 'faircam[{extra}]'")
 
 

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from audit.errors import ModelError
-from audit.models.adapter import GradientPass, LayerInfo, LayerPass, ModelSpec, predicted
+from audit.models.adapter import CamKind, GradientPass, LayerInfo, LayerPass, ModelSpec, Weights, predicted
+from audit.models.cams import TensorOps, combine
 from audit.models.checks import check_outputs
 from audit.models.chunked import ChunkedAdapter
 
@@ -88,6 +89,21 @@ class NumpyAdapter(ChunkedAdapter):
     def _embeddings(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self._forward(images)[0].mean(axis=(1, 2)))
 
+    def _activations(self, images: np.ndarray, layer: str) -> np.ndarray:
+        return self._forward(images)[0 if layer == LAYER else 1]
+
+    def _weights(self) -> Weights:
+        return {
+            LAYER: {"kernel": self._w1[None, None].copy(), "bias": self._b1.copy()},
+            HEAD: {"kernel": self._w2.copy(), "bias": self._b2.copy()},
+        }
+
+    def _write(self, layer: str, arrays: dict[str, np.ndarray]) -> None:
+        if layer == LAYER:
+            self._w1, self._b1 = arrays["kernel"][0, 0], arrays["bias"]
+        else:
+            self._w2, self._b2 = arrays["kernel"], arrays["bias"]
+
     def close(self) -> None:
         """Nothing to undo."""
 
@@ -95,7 +111,9 @@ class NumpyAdapter(ChunkedAdapter):
         activation = np.maximum(images @ self._w1 + self._b1, 0)
         return activation, activation.mean(axis=(1, 2)) @ self._w2 + self._b2
 
-    def _pass(self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
+    def _pass(
+        self, images: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...], cams: tuple[CamKind, ...]
+    ) -> GradientPass:
         activation, scores = self._forward(images)
         resolved = predicted(self._spec, scores) if targets is None else targets
         if self._spec.outputs == 1:
@@ -106,14 +124,25 @@ class NumpyAdapter(ChunkedAdapter):
         # d explained / d activation is the same at every pixel: the head's weights over the pixels.
         per_pixel = head / (images.shape[1] * images.shape[2])
         gradient = ((activation > 0) * per_pixel[:, None, None, :]) @ self._w1.T
-        cam = np.einsum("nhwd,nd->nhw", activation, per_pixel)
+        slope = np.broadcast_to(per_pixel[:, None, None, :], activation.shape)
+        maps: dict[str, np.ndarray] = {
+            kind: combine(kind, activation, slope, _OPS)[..., 0].astype(self._spec.dtype) for kind in cams
+        }
         return GradientPass(
             scores=scores,
             targets=resolved,
             explained=explained,
             input_gradient=gradient.astype(self._spec.dtype),
-            cams={name: LayerPass(cam.astype(self._spec.dtype)) for name in layers},
+            cams={name: LayerPass(maps) for name in layers},
         )
+
+
+_OPS = TensorOps(
+    total=lambda array, axes: array.sum(axis=axes, keepdims=True),
+    positive=lambda array: np.maximum(array, 0),
+    space=(1, 2),
+    channel=3,
+)
 
 
 def load_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[int, int, int] | None]:

@@ -6,7 +6,6 @@ A user's own code is imported only where it was trusted, with its folder at the 
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError, nearest
 from audit.models.torch_adapter import TorchAdapter
+from audit.models.user_code import import_function
 
 __all__ = ["choose_device", "load_torch"]
 
@@ -115,32 +115,7 @@ def _from_torchvision(config: ModelConfig, name: str) -> nn.Module:
 
 
 def _from_factory(config: ModelConfig, base: Path, *, trust_code: bool) -> nn.Module:
-    name = config.architecture or ""
-    if not trust_code:
-        raise ModelError(
-            f"architecture '{name}' runs code of its own",
-            where=config.name,
-            fix="read that code, then allow it with --trust-code",
-        )
-    module_name, _, factory_name = name.partition(":")
-    if str(base) not in sys.path:
-        sys.path.append(str(base))  # at the end: it must not shadow installed packages
-    try:
-        imported = importlib.import_module(module_name)
-    except Exception as error:
-        raise ModelError(
-            f"'{module_name}' cannot be imported: {type(error).__name__}: {error}",
-            where=config.name,
-            fix=f"it is looked for in {base} and among the installed packages",
-        ) from error
-    factory = getattr(imported, factory_name, None)
-    if not callable(factory):
-        file = getattr(imported, "__file__", None) or "a built-in module"
-        raise ModelError(
-            f"'{module_name}' ({file}) has no function '{factory_name}'.{nearest(factory_name, dir(imported))}",
-            where=config.name,
-            fix="where another package of that name was found first, rename yours",
-        )
+    factory = import_function("architecture", config.architecture or "", base, trust_code=trust_code, where=config.name)
     return _call(factory, config)
 
 

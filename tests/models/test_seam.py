@@ -13,10 +13,11 @@ import pytest
 
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import InputError, ModelError
-from audit.models.adapter import GradientPass
+from audit.models.adapter import CamKind, GradientPass
 from audit.models.layer_choice import LayerRecord, choose_layer, layer_infos
 from audit.models.loading import load_model, wrap_model
 from audit.models.numpy_adapter import NumpyAdapter
+from audit.models.rows import CopyRows, MaskRows
 from audit.testing import AdapterFault, check_adapter
 from tests.models.twins import CLASSES, SHAPE, images, numpy_twin, weights
 
@@ -55,8 +56,22 @@ class Faulty(NumpyAdapter):
         scores = super()._scores(batch)
         return scores - scores.mean() * (len(batch) > 1) if self.fault == "batch" else scores
 
-    def _pass(self, batch: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...]) -> GradientPass:
-        done = super()._pass(batch, targets, layers)
+    def _write(self, layer: str, arrays: dict[str, np.ndarray]) -> None:
+        scale = 2 if self.fault == "weights" else 1
+        super()._write(layer, {name: scale * array for name, array in arrays.items()})
+
+    def _masked_scores(self, part: MaskRows) -> np.ndarray:
+        fault = self.fault == "masks"
+        return super()._masked_scores(replace(part, masks=1 - part.masks) if fault else part)
+
+    def _gradient_sum(self, part: CopyRows) -> tuple[np.ndarray, np.ndarray]:
+        fault = self.fault == "copies"
+        return super()._gradient_sum(replace(part, weights=part.weights**2) if fault else part)
+
+    def _pass(
+        self, batch: np.ndarray, targets: np.ndarray | None, layers: tuple[str, ...], cams: tuple[CamKind, ...]
+    ) -> GradientPass:
+        done = super()._pass(batch, targets, layers, cams)
         if self.fault == "gradient":
             return replace(done, input_gradient=done.input_gradient * 1.2)
         if self.fault == "mates":
@@ -73,6 +88,9 @@ class Faulty(NumpyAdapter):
         ("gradient", "finite difference"),
         ("mates", "differ"),
         ("target", "not the predicted class"),
+        ("weights", "changed, not shuffled"),
+        ("masks", "a masked score"),
+        ("copies", "a sum of gradients"),
     ],
 )
 def test_the_conformance_suite_catches(fault: str, message: str) -> None:
