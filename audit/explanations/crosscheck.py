@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from audit.errors import FaircamError
+from audit.explanations.explainer import Explainer
 from audit.models.adapter import ModelAdapter
 
 __all__ = ["CrossCheck", "Opinion", "cross_check"]
@@ -86,6 +88,8 @@ def cross_check(
     images: np.ndarray,
     targets: np.ndarray,
     maps: Mapping[str, Sequence[np.ndarray]],
+    explainers: Mapping[str, Explainer] | None = None,
+    seed: int | None = None,
 ) -> list[CrossCheck]:
     """Compare our maps with an independent implementation on the same model.
 
@@ -99,6 +103,10 @@ def cross_check(
         ``(N,)`` class that each map explains.
     maps : mapping of str to sequence of ndarray
         Our raw maps by method, one an image.
+    explainers : mapping of str to Explainer, optional
+        Our methods by name, whose settings the other implementation gets too; those left out have the defaults.
+    seed : int, optional
+        Of the noise in our maps; without it methods that draw noise are not measured.
 
     Returns
     -------
@@ -112,28 +120,35 @@ def cross_check(
     if find_spec(provider.package) is None:
         reason = f"{provider.name} is not installed"
         return [_unmeasured(provider.name, method, i, reason) for method in maps for i in range(len(images))]
+    settings = explainers or {}
     found: list[CrossCheck] = []
     for method, ours in maps.items():
-        found += _checked(provider, adapter, method, (images, targets, ours))
+
+        def opened(method: str = method) -> AbstractContextManager[Explain]:
+            module = importlib.import_module(provider.module)
+            context: AbstractContextManager[Explain] = module.opened(adapter, method, settings.get(method), seed)
+            return context
+
+        found += _checked(provider.name, method, opened, (images, targets, ours))
     return found
 
 
 def _checked(
-    provider: _Provider,
-    adapter: ModelAdapter,
+    provider: str,
     method: str,
+    opened: Callable[[], AbstractContextManager[Explain]],
     data: tuple[np.ndarray, np.ndarray, Sequence[np.ndarray]],
 ) -> list[CrossCheck]:
     images, targets, ours = data
     found: list[CrossCheck] = []
     try:
-        with importlib.import_module(provider.module).opened(adapter, method) as explain:
+        with opened() as explain:
             for index, (target, raw) in enumerate(zip(targets, ours, strict=True)):
                 opinion = explain(images[index : index + 1], int(target))
-                found.append(_compared(provider.name, method, index, raw, opinion))
+                found.append(_compared(provider, method, index, raw, opinion))
     except Exception as error:  # whatever the other package fails with is said, not hidden
-        reason = str(error) if isinstance(error, FaircamError) else _failure(provider.name, error)
-        found += [_unmeasured(provider.name, method, i, reason) for i in range(len(found), len(images))]
+        reason = str(error) if isinstance(error, FaircamError) else _failure(provider, error)
+        found += [_unmeasured(provider, method, i, reason) for i in range(len(found), len(images))]
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from audit.errors import DataError
-from audit.explanations.methods import resize_map
+from audit.explanations.maps import resize_map
 
 __all__ = ["RegionShare", "region_mass", "total_attribution"]
 

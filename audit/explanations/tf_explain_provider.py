@@ -1,143 +1,126 @@
-"""tf-explain's vanilla gradients, gradients x inputs and Grad-CAM on the model under audit.
+"""tf-explain as a second opinion on our maps: its methods, mended, with the settings of ours.
 
-Only its static methods that return raw tensors are used: `explain` normalises over the batch.
+The methods are in `tf_explain_methods`, what of tf-explain they call in `tf_explain_backend`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import cast
 
-import keras
 import numpy as np
-import tensorflow as tf
-from tf_explain.core.grad_cam import GradCAM
-from tf_explain.core.gradients_inputs import GradientsInputs
-from tf_explain.core.vanilla_gradients import VanillaGradients
 
 from audit.errors import InputError, ModelError
 from audit.explanations.crosscheck import Explain, Opinion
+from audit.explanations.explainer import Batch, Explainer
+from audit.explanations.tf_explain_backend import TfExplainModel
+from audit.explanations.tf_explain_methods import (
+    TfExplainGradCam,
+    TfExplainGradientsInputs,
+    TfExplainIntegratedGradients,
+    TfExplainOcclusion,
+    TfExplainSmoothGrad,
+    TfExplainVanillaGradients,
+)
 from audit.models.adapter import ModelAdapter
-from audit.models.keras_adapter import KerasAdapter
-from audit.models.keras_tracing import call_model
 
 __all__ = ["opened"]
 
-# Each takes an image (1, H, W, C), a column of the scores and its sign, and gives our definition of the map.
-Draw = Callable[[np.ndarray, tf.Tensor, float], np.ndarray]
-
-
-@contextmanager
-def opened(adapter: ModelAdapter, method: str) -> Iterator[Explain]:
-    """Prepare the model for tf-explain and put it back at the end.
-
-    Parameters
-    ----------
-    adapter : ModelAdapter
-        Of a Keras model.
-    method : str
-        ``saliency``, ``gradient_x_input`` or ``grad_cam``.
-
-    Yields
-    ------
-    callable
-        From an image ``(1, H, W, C)`` and its target to the map in our definition.
-    """
-    if not isinstance(adapter, KerasAdapter):
-        raise ModelError(f"tf-explain explains Keras models, not {adapter.spec.framework}")
-    if method not in _METHODS:
-        raise InputError(f"tf-explain is not asked for the method '{method}'")
-    prepare, note = _METHODS[method]
-    spec = adapter.spec
-    with adapter.cut() as model, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"[\s\S]*structure of `inputs`", category=UserWarning)
-        draw = prepare(adapter, model)
-
-        def explain(image: np.ndarray, target: int) -> Opinion:
-            column = tf.constant(target if spec.outputs > 1 else 0)
-            sign = -1.0 if spec.outputs == 1 and target == 0 else 1.0
-            return Opinion(draw(image, column, sign), note)
-
-        yield explain
-
-
-def _scored(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of its own: tf-explain keeps its trace, and that of the whole model must stay whole."""
-    return lambda images: call_model(model, images)
-
-
-def _saliency(_adapter: KerasAdapter, model: Any) -> Draw:
-    scored = _scored(model)
-
-    def draw(image: np.ndarray, column: tf.Tensor, _sign: float) -> np.ndarray:
-        gradient = VanillaGradients.compute_gradients(tf.constant(image), scored, column)
-        return np.asarray(np.abs(gradient.numpy()[0]).max(axis=-1))
-
-    return draw
-
-
-def _gradient_x_input(_adapter: KerasAdapter, model: Any) -> Draw:
-    scored = _scored(model)
-
-    def draw(image: np.ndarray, column: tf.Tensor, sign: float) -> np.ndarray:
-        product = GradientsInputs.compute_gradients(tf.constant(image), scored, column)
-        return np.asarray(sign * product.numpy()[0].sum(axis=-1))
-
-    return draw
-
-
-def _grad_cam(adapter: KerasAdapter, model: Any) -> Draw:
-    name = adapter.spec.layer
-    try:
-        # The same layers as a functional model, which is what tf-explain can take apart.
-        whole = keras.Model(model.inputs[0], model.outputs[0])
-    except (AttributeError, ValueError, TypeError) as error:
-        raise ModelError("tf-explain's Grad-CAM needs a Sequential or functional model") from error
-    if name is None:
-        raise ModelError("the model has no layer for Grad-CAM")
-    if name not in {layer.name for layer in whole.layers}:
-        raise ModelError(f"layer '{name}' lies inside a nested model, where tf-explain does not reach")
-    if isinstance(whole.get_layer(name), keras.Model):
-        raise ModelError(f"layer '{name}' is itself a nested model, whose output tf-explain does not reach")
-
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def run(image: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
-        # As a graph, so that the gradients of the weights, which its tape asks for, are left out: run
-        # eagerly they cost most of the time, and TensorFlow 2.21 with oneDNN can crash in them.
-        outputs, gradients = GradCAM.get_gradients_and_filters(whole, image, name, column, False)
-        (found,) = GradCAM.generate_ponderated_output(tf.unstack(outputs, num=1), tf.unstack(gradients, num=1))
-        return found
-
-    def draw(image: np.ndarray, column: tf.Tensor, sign: float) -> np.ndarray:
-        return np.asarray(np.maximum(sign * run(tf.constant(image), column).numpy(), 0))
-
-    return draw
-
-
 _CALLED = "tf-explain {}, on the model without its last activation; corrected: {}"
 
-_METHODS: dict[str, tuple[Callable[[KerasAdapter, Any], Draw], str]] = {
+_METHODS: dict[str, tuple[type[Explainer], str]] = {
     "saliency": (
-        _saliency,
+        TfExplainVanillaGradients,
         _CALLED.format(
             "VanillaGradients.compute_gradients",
             "absolute value and largest over channels instead of scaling over the batch",
         ),
     ),
     "gradient_x_input": (
-        _gradient_x_input,
+        TfExplainGradientsInputs,
         _CALLED.format(
             "GradientsInputs.compute_gradients",
             "channels summed with their sign instead of scaling over the batch",
         ),
     ),
     "grad_cam": (
-        _grad_cam,
+        TfExplainGradCam,
         _CALLED.format(
             "GradCAM.get_gradients_and_filters and generate_ponderated_output",
             "gradients not masked, ReLU added, map not resized",
         ),
     ),
+    "integrated_gradients": (
+        TfExplainIntegratedGradients,
+        _CALLED.format(
+            "IntegratedGradients.get_integrated_gradients",
+            "factor (image - baseline) added, our nodes and weights on the path, channels summed with their sign",
+        ),
+    ),
+    "smooth_grad": (
+        TfExplainSmoothGrad,
+        _CALLED.format(
+            "IntegratedGradients.get_integrated_gradients on our noisy copies",
+            "gradients of the score, for those of its SmoothGrad are of the cross-entropy; absolute value and largest "
+            "over channels",
+        ),
+    ),
+    "occlusion": (
+        TfExplainOcclusion,
+        _CALLED.format(
+            "OcclusionSensitivity.get_sensitivity_map",
+            "drop of the probability instead of 1 - probability, our windows and fill instead of 127.5, one grid "
+            "pixel a window so that nothing is enlarged or has to be square",
+        ),
+    ),
 }
+
+
+@contextmanager
+def opened(
+    adapter: ModelAdapter, method: str, explainer: Explainer | None = None, seed: int | None = None
+) -> Iterator[Explain]:
+    """Prepare the model for tf-explain.
+
+    Parameters
+    ----------
+    adapter : ModelAdapter
+        Of a Keras model.
+    method : str
+        ``saliency``, ``gradient_x_input``, ``grad_cam``, ``integrated_gradients``, ``smooth_grad`` or ``occlusion``.
+    explainer : Explainer, optional
+        Our method, whose settings tf-explain gets too; the defaults where it is left out.
+    seed : int, optional
+        Of our noise.
+
+    Yields
+    ------
+    callable
+        From an image ``(1, H, W, C)`` and its target to the map in our definition.
+
+    Raises
+    ------
+    InputError
+        The method is not among these.
+    ModelError
+        tf-explain cannot explain the model this way, or noise is needed and its seed is not given.
+    """
+    model = cast("ModelAdapter", TfExplainModel(adapter))
+    if method.startswith("tf_explain_"):
+        raise InputError(f"'{method}' is tf-explain's own and cannot check itself")
+    if method not in _METHODS:
+        raise InputError(f"tf-explain is not asked for the method '{method}', only for: {', '.join(_METHODS)}")
+    kind, note = _METHODS[method]
+    if kind.noisy and seed is None:
+        raise ModelError("the seed of our noise is not given, and with other noise the maps cannot be compared")
+    theirs = kind() if explainer is None else kind.model_validate(explainer.model_dump())
+    reason = theirs.refusal(adapter.spec)
+    if reason is not None:
+        raise ModelError(reason)
+
+    def explain(image: np.ndarray, target: int) -> Opinion:
+        batch = Batch.of(model, image, np.array([target]), seed or 0, cams=())
+        return Opinion(theirs.explain(batch).raw[0], note)
+
+    yield explain

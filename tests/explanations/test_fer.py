@@ -10,8 +10,8 @@ import pytest
 
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError
+from audit.explanations import Batch, build
 from audit.explanations.crosscheck import cross_check
-from audit.explanations.methods import METHODS
 from audit.models.adapter import predicted, probabilities
 from audit.models.loading import load_model
 from audit.testing import check_adapter
@@ -53,12 +53,13 @@ def test_grad_cam_is_the_class_channel(shared: Path, faces: np.ndarray) -> None:
     adapter = load(shared)
     assert adapter.spec.layer == "conv2d_7"
     assert adapter.spec.score == "logit"
-    done = adapter.gradient_pass(faces, "predicted", ["conv2d_7"])
+    batch = Batch.of(adapter, faces, "predicted")
+    done = batch.gradients
     model = adapter.model
     activation = keras.Model(model.inputs[0], model.get_layer("conv2d_7").output)(faces).numpy()
     channel = activation[np.arange(len(faces)), :, :, done.targets]
     expected = np.maximum(channel, 0) / (channel.shape[1] * channel.shape[2])
-    found = METHODS["grad_cam"].maps(done, faces, "conv2d_7")
+    found = build(["grad_cam"])["grad_cam"].explain(batch).raw
     np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max())
     np.testing.assert_allclose(done.scores, activation.mean(axis=(1, 2)), atol=1e-5)
 
@@ -78,9 +79,10 @@ def test_keeps_the_seam(shared: Path, faces: np.ndarray) -> None:
 
 def test_tf_explain_agrees(shared: Path, faces: np.ndarray) -> None:
     adapter = load(shared)
-    done = adapter.gradient_pass(faces[:2], "predicted", ["conv2d_7"])
-    drawn = {name: list(method.maps(done, faces[:2], "conv2d_7")) for name, method in METHODS.items()}
-    for check in cross_check(adapter, faces[:2], done.targets, drawn):
+    batch = Batch.of(adapter, faces[:2], "predicted")
+    methods = build(["saliency", "gradient_x_input", "grad_cam"])
+    drawn = {name: list(method.explain(batch).raw) for name, method in methods.items()}
+    for check in cross_check(adapter, faces[:2], batch.targets, drawn, methods):
         assert check.status == "ok"
         assert check.max_difference < 1e-4
 

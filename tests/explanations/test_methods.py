@@ -1,66 +1,97 @@
-"""The maps against values derived by hand; resizing against the frameworks' own."""
+"""Maps of the shared pass against values derived by hand; resizing against the frameworks' own."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from audit.errors import InputError
-from audit.explanations.methods import METHODS, get_method, resize_map
+from audit.errors import InputError, ModelError
+from audit.explanations import Batch, explainers, resize_map
+from audit.explanations.maps import Maps
 from audit.models.numpy_adapter import NumpyAdapter
 from tests.models.twins import images, numpy_twin
 
 HAND = {"W1": np.eye(2), "b1": np.zeros(2), "W2": np.array([[2.0, 0.0], [-1.0, 3.0]]), "b2": np.zeros(2)}
 IMAGE = np.array([[[[1.0, -1.0], [3.0, 5.0]]]])
+CAMS = ("grad_cam", "grad_cam_pp", "hires_cam", "layer_cam")
 
 
-def maps(method: str) -> np.ndarray:
+def maps(method: str, target: int = 0) -> np.ndarray:
     adapter = NumpyAdapter(HAND, (1, 2, 2), ("no", "yes"), dtype="float64")
-    done = adapter.gradient_pass(IMAGE, np.array([0]), ["features"])
-    found = METHODS[method].maps(done, IMAGE, "features")
-    assert found is not None
-    return found
+    batch = Batch.of(adapter, IMAGE, np.array([target]), cams=CAMS)
+    return explainers()[method]().explain_or_refuse(batch).raw
 
 
-def test_maps_by_hand() -> None:
-    # The input gradient of class 0 is [[1, 0], [1, -.5]]: W2's column over two pixels, where x > 0.
-    np.testing.assert_allclose(maps("saliency"), [[[1.0, 1.0]]])
-    np.testing.assert_allclose(maps("gradient_x_input"), [[[1.0, 0.5]]])
-    # weights [1, -.5]: 1*1 = 1, and 3*1 - 5*.5 = .5
-    np.testing.assert_allclose(maps("grad_cam"), [[[1.0, 0.5]]])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        # The input gradient of class 0 is [[1, 0], [1, -.5]]: W2's column over two pixels, where x > 0.
+        ("saliency", [1.0, 1.0]),
+        ("gradient_x_input", [1.0, 0.5]),
+        # Activations [[1, 0], [3, 5]], gradient [1, -.5] at both pixels: 1*1 = 1, and 3*1 - 5*.5 = .5.
+        ("grad_cam", [1.0, 0.5]),
+        ("hires_cam", [1.0, 0.5]),  # the same, since the gradient is the same everywhere
+        ("layer_cam", [1.0, 3.0]),  # only the positive gradient counts
+        # The first channel sums to 4: weight 2 * 1 / (2 + 1 * 4) = 1/3; the second has no positive gradient.
+        ("grad_cam_pp", [1 / 3, 1.0]),
+    ],
+)
+def test_maps_by_hand(method: str, expected: list[float]) -> None:
+    np.testing.assert_allclose(maps(method), [[expected]], rtol=1e-14)
 
 
-def test_grad_cam_is_cut_at_zero_and_saliency_is_absolute() -> None:
-    adapter = numpy_twin()
-    done = adapter.gradient_pass(images(), "predicted", ["features"])
-    raw = done.cams["features"].grad_cam
-    assert (raw < 0).any()
-    np.testing.assert_array_equal(METHODS["grad_cam"].maps(done, images(), "features"), np.maximum(raw, 0))
-    saliency = METHODS["saliency"].maps(done, images(), None)
-    np.testing.assert_array_equal(saliency, np.abs(done.input_gradient).max(axis=3))
+def test_grad_cam_pp_of_two_channels_by_hand() -> None:
+    # Class 1: gradient [0, 1.5]; the second channel sums to 5: weight 2 * 1.5 / (2 + 1.5 * 5) = 6/19.
+    np.testing.assert_allclose(maps("grad_cam_pp", 1), [[[0.0, 5 * 6 / 19]]], rtol=1e-14)
+    np.testing.assert_allclose(maps("saliency", 1), [[[0.0, 1.5]]], rtol=1e-14)
+
+
+def test_cams_are_cut_at_zero_and_saliency_is_absolute() -> None:
+    batch = Batch.of(numpy_twin(), images(), "predicted", cams=CAMS)
+    for kind in CAMS:
+        raw = batch.gradients.cams["features"].maps[kind]
+        np.testing.assert_array_equal(explainers()[kind]().explain(batch).raw, np.maximum(raw, 0))
+    assert (batch.gradients.cams["features"].grad_cam < 0).any()
+    saliency = explainers()["saliency"]().explain(batch).raw
+    np.testing.assert_array_equal(saliency, np.abs(batch.gradients.input_gradient).max(axis=3))
 
 
 def test_gradient_x_input_of_a_piecewise_linear_model_is_complete() -> None:
     """Without biases a ReLU network is homogeneous: the map sums to the score (Euler)."""
     weights = HAND | {"W2": np.array([[2.0, 0.5], [-1.0, 3.0]])}
     adapter = NumpyAdapter(weights, (6, 5, 2), ("no", "yes"), dtype="float64")
-    batch = images(shape=(6, 5, 2), dtype="float64")
-    done = adapter.gradient_pass(batch, "predicted")
-    found = METHODS["gradient_x_input"].maps(done, batch, None)
-    assert found is not None
-    np.testing.assert_allclose(found.sum(axis=(1, 2)), done.explained, atol=1e-12)
+    batch = Batch.of(adapter, images(shape=(6, 5, 2), dtype="float64"), "predicted")
+    found = explainers()["gradient_x_input"]().explain(batch).raw
+    np.testing.assert_allclose(found.sum(axis=(1, 2)), batch.gradients.explained, atol=1e-12)
 
 
-def test_without_a_layer_grad_cam_is_none() -> None:
-    done = numpy_twin().gradient_pass(images(), "predicted")
-    assert METHODS["grad_cam"].maps(done, images(), None) is None
-    with pytest.raises(InputError, match="holds nothing of layer 'features'"):
-        METHODS["grad_cam"].maps(done, images(), "features")
+def test_a_map_that_the_shared_pass_does_not_hold_is_named() -> None:
+    batch = Batch.of(numpy_twin(), images(), "predicted", cams=("grad_cam",))
+    with pytest.raises(InputError, match="holds no hires_cam of layer 'features', only {'features': \\['grad_cam'\\]}"):
+        explainers()["hires_cam"]().explain(batch)
 
 
-def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(InputError, match="Did you mean 'grad_cam'"):
-        get_method("gradcam")
+def test_status_of_each_image() -> None:
+    raw = np.zeros((3, 2, 2))
+    raw[1, 0, 0] = np.nan
+    found = Maps(raw, status=np.array(["ok", "ok", "not_converged"]))
+    assert [found.status_of(index) for index in range(3)] == ["ok", "nonfinite", "not_converged"]
+    assert Maps(raw).status_of(0) == "ok"
+    raw[0, 0, 0] = np.inf
+    assert Maps(raw).status_of(0) == "nonfinite"
+
+
+def test_a_target_out_of_range_is_refused() -> None:
+    with pytest.raises(InputError, match="targets reach from 0 to 4, allowed: 0 to 3"):
+        Batch.of(numpy_twin(), images(2), np.array([0, 4]))
+
+
+def test_a_batch_without_gradients_says_so() -> None:
+    batch = replace(Batch.of(numpy_twin(), images(1), np.array([0])), shared=None)
+    with pytest.raises(ModelError, match="gives scores but no gradients"):
+        explainers()["saliency"]().explain(batch)
 
 
 def test_resize_by_hand() -> None:
