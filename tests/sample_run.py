@@ -21,6 +21,7 @@ from audit.run.files import sha256_bytes, write_json
 from audit.run.plan import Plan, Shard, cut, write_plan
 from audit.run.shards import Receipt, write_shard
 from audit.run.tables import write_table
+from tests.sample_explained import derived_tables, raw_tables
 from tests.sample_tables import further_tables
 
 SIZE = 48
@@ -66,7 +67,11 @@ def build(folder: Path) -> Run:
         "problems": _problems(images),
     }
     explanations, mass = _explain(folder, plan, drawings, images, predictions, explained)
-    tables |= {"explanations": explanations, "region_mass": mass, **_judged(images, predictions, mass)}
+    raw = raw_tables(images, predictions, mass, METHODS)
+    maps = _maps_by_method(drawings, images, predictions, explained)
+    split = (["tone", "marker"], [["tone", "marker"]], POSITIVE)
+    tables |= raw | derived_tables(raw, mass, maps, images, predictions, split)
+    tables |= {"explanations": explanations, "region_mass": mass, **_judged(images, predictions, mass, raw)}
     for name, frame in tables.items():
         write_table(folder, name, frame)
     _thumbnails(folder, drawings, images, explained)
@@ -156,11 +161,14 @@ def _predictions(model: str, drawings: dict[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _judged(images: pd.DataFrame, predictions: pd.DataFrame, mass: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _judged(
+    images: pd.DataFrame, predictions: pd.DataFrame, mass: pd.DataFrame, raw: dict[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
     """Group tables and findings, by the same functions as in a real run."""
     names, crossings = ["tone", "marker"], [["tone", "marker"]]
-    policy = default_policy(names, POSITIVE, ["marker"], METHODS)
-    findings = judge(policy, images, predictions, mass, CLASSES, POSITIVE, draws=DRAWS)
+    policy = default_policy(names, POSITIVE, ["marker"], METHODS, interventions=True)
+    tables = {name: raw[name] for name in ("interventions", "stamps")}
+    findings = judge(policy, images, predictions, mass, CLASSES, POSITIVE, draws=DRAWS, **tables)
     counted = (images, predictions, CLASSES, POSITIVE)
     return {
         **further_tables(*counted, names, crossings),
@@ -186,6 +194,19 @@ def _maps(row: int, model: str, drawings: dict[str, np.ndarray], cross: bool) ->
     heat = np.maximum(heat + random.normal(0, 0.02, (24, 24)) - 0.03, 0)
     found = {"saliency": saliency, "gradient_x_input": signed, "grad_cam": heat}
     return {name: value.astype(np.float32) for name, value in found.items()}
+
+
+def _maps_by_method(
+    drawings: dict[str, np.ndarray], images: pd.DataFrame, predictions: pd.DataFrame, explained: list[int]
+) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+    """The maps of `_explain`, as mean maps are made of."""
+    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for model, _ in MODELS:
+        predicted = predictions.loc[predictions["model"] == model, "predicted"].to_numpy(object)
+        for row in explained:
+            for method, drawn in _maps(row, model, drawings, predicted[row] == POSITIVE).items():
+                found.setdefault((model, method), {})[images["image_id"][row]] = drawn
+    return found
 
 
 def _explain(

@@ -9,11 +9,12 @@ from audit.findings.judge import FINDING_COLUMNS, VERDICTS, finding_id, judge, s
 from audit.findings.junit import junit_xml, write_junit
 from audit.findings.policy import Policy, Rule, load_policy, parse_policy
 from audit.findings.sensitivity import SENSITIVITY_COLUMNS, sensitivity_table
-from audit.findings.subjects import JUDGED_METRICS, REGION_SHARE
+from audit.findings.subjects import INTERVENTION_EFFECT, JUDGED_METRICS, REGION_SHARE
 from audit.findings.waivers import Waiver, apply_waivers, load_waivers
 
 __all__ = [
     "FINDING_COLUMNS",
+    "INTERVENTION_EFFECT",
     "JUDGED_METRICS",
     "REGION_SHARE",
     "SENSITIVITY_COLUMNS",

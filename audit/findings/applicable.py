@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from audit.errors import ConfigError, nearest
 from audit.fairness import MISSING, OVERALL
 from audit.findings.policy import BEST, EVERYBODY_ELSE, Policy, Rule
-from audit.findings.subjects import REGION_SHARE, describe
+from audit.findings.subjects import REGION_METRICS, describe
 
 __all__ = ["check_class", "check_policy", "check_region", "class_of", "parts_of"]
 
@@ -51,9 +51,7 @@ def check_policy(
     for rule in policy.rules:
         check_class(rule, classes, positive)
         check_region(rule, regions)
-        if rule.metric == REGION_SHARE:
-            continue
-        if labels is not None:
+        if labels is not None and rule.metric not in REGION_METRICS:
             _check_labels(rule, classes, positive, {str(label) for label in labels})
         if rule.attribute != OVERALL:
             _check_groups(rule, named)
@@ -131,14 +129,14 @@ def parts_of(rule: Rule, known: Sequence[str]) -> tuple[str, ...]:
 
 def class_of(rule: Rule, positive: str | None) -> str | None:
     """The class that a rule is about: its own, else the positive one; None where it is about none."""
-    if rule.metric == REGION_SHARE or not describe(rule.metric).per_class:
+    if rule.metric in REGION_METRICS or not describe(rule.metric).per_class:
         return None
     return rule.class_name or positive
 
 
 def check_class(rule: Rule, classes: Sequence[str], positive: str | None) -> None:
     """Refuse a rule about a class that is not named, or is none."""
-    if rule.metric == REGION_SHARE or not describe(rule.metric).per_class:
+    if rule.metric in REGION_METRICS or not describe(rule.metric).per_class:
         return
     name = class_of(rule, positive)
     if name is None:
@@ -156,7 +154,7 @@ def check_class(rule: Rule, classes: Sequence[str], positive: str | None) -> Non
 
 def check_region(rule: Rule, known: Sequence[str]) -> None:
     """Refuse a rule about a region that the data does not have."""
-    if rule.metric == REGION_SHARE and rule.region not in known:
+    if rule.metric in REGION_METRICS and rule.region not in known:
         raise ConfigError(
             f"region '{rule.region}' is not in the data, allowed: {list(known)}.{nearest(str(rule.region), known)}",
             where=f"rule '{rule.id}'",

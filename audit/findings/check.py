@@ -196,6 +196,8 @@ def _judged(run: Run, rules: Policy, digest: str, draws: int) -> pd.DataFrame:
         models=run.models,
         draws=draws,
         seed=int((run.record.get("config") or {}).get("seed") or 0),
+        interventions=run.table("interventions"),
+        stamps=run.table("stamps"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from audit.fairness import METRICS
 from audit.findings.policy import Policy, Rule
-from audit.findings.subjects import REGION_SHARE
+from audit.findings.subjects import INTERVENTION_EFFECT, REGION_SHARE
 
 __all__ = ["JUDGED_METHODS", "DefaultPolicy", "default_policy"]
 
@@ -26,6 +26,8 @@ def default_policy(
     should_not_matter: Sequence[str] = (),
     methods: Sequence[str] = JUDGED_METHODS,
     excess: float = 1.0,
+    *,
+    interventions: bool = False,
 ) -> DefaultPolicy:
     """What is judged where the user gives no policy.
 
@@ -43,6 +45,9 @@ def default_policy(
         Explanation methods of the run; those in `JUDGED_METHODS` are judged.
     excess : float
         Tolerance of the region rules; an even map draws 1 times the region's share of the image.
+    interventions : bool
+        Whether regions were hidden to see what changes: then hiding a region that should not matter may change at
+        most 0.05 more of the predictions than hiding as large an area elsewhere.
 
     Returns
     -------
@@ -82,4 +87,19 @@ def default_policy(
         for method in methods
         if method in JUDGED_METHODS
     ]
+    if interventions:
+        rules += [_intervention_rule(region) for region in should_not_matter]
     return DefaultPolicy(name="default", rules=tuple(rules))
+
+
+def _intervention_rule(region: str) -> Rule:
+    return Rule(
+        id=f"{INTERVENTION_EFFECT}-{region}",
+        metric=INTERVENTION_EFFECT,
+        attribute="overall",
+        compare="floor",
+        region=region,
+        tolerance=0.05,
+        tier="supporting",
+        rationale="the data's owner says that this region should not matter",
+    )

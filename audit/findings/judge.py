@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from audit.fairness import Permutations
+from audit.fairness import OVERALL, Permutations
 from audit.findings.defaults import DefaultPolicy
-from audit.findings.measured import Measured, gather, measure_rule, not_measured
+from audit.findings.measured import Measured, gather, not_measured
+from audit.findings.measuring import measure_rule
 from audit.findings.policy import Policy, Rule
 from audit.findings.power import images_to_settle
 from audit.findings.sound import unsound
-from audit.findings.subjects import REGION_SHARE
+from audit.findings.subjects import REGION_METRICS
 from audit.findings.wording import compose
 from audit.run.schema import columns
 
@@ -43,6 +44,8 @@ def judge(
     models: Sequence[str] = (),
     draws: int = 9999,
     seed: int = 0,
+    interventions: pd.DataFrame | None = None,
+    stamps: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Hold every rule against every model.
 
@@ -64,6 +67,11 @@ def judge(
         Models that must be judged; one without a prediction has findings with verdict ``error``.
     draws, seed : int
         Of the permutation tests.
+    interventions : DataFrame, optional
+        The run's table of hidden regions, for rules with metric ``intervention_effect``.
+    stamps : DataFrame, optional
+        The run's table of stamps. A rule about attribution by a method that is stamped ``not_evidence`` on a model
+        is ``inconclusive`` there, whatever its numbers; it counts in no correction.
 
     Returns
     -------
@@ -89,7 +97,8 @@ def judge(
     ConfigError
         A rule names an attribute, class, group or region that the run does not have.
     """
-    evidence = gather(policy, images, predictions, region_mass, classes, positive)
+    tables = (images, predictions, region_mass)
+    evidence = gather(policy, *tables, classes, positive, interventions=interventions, stamps=stamps)
     broken = unsound(images, predictions, models)
     permutations = Permutations(draws, seed)
     rows = []
@@ -129,7 +138,7 @@ def _columns(item: Measured) -> dict[str, Any]:
         "finding_id": finding_id(rule.id, item.model),
         "rule": rule.id,
         "model": item.model,
-        "attribute": "region" if rule.metric == REGION_SHARE else rule.attribute,
+        "attribute": "region" if rule.metric in REGION_METRICS and rule.attribute == OVERALL else rule.attribute,
         "group": item.group,
         "reference": item.reference,
         "metric": rule.metric,
@@ -146,7 +155,7 @@ def _columns(item: Measured) -> dict[str, Any]:
 
 def adjust(measured: Sequence[Measured]) -> tuple[list[float], int]:
     """Corrected p-values of the rules of one model, and the number of rules in the family (Holm)."""
-    out = [float("nan") if item.rule.judge == "point" else item.p for item in measured]
+    out = [float("nan") if item.rule.judge == "point" or item.doubt else item.p for item in measured]
     family = [
         place for place, item in enumerate(measured) if item.rule.correction == "holm" and not np.isnan(out[place])
     ]
@@ -160,7 +169,7 @@ def adjust(measured: Sequence[Measured]) -> tuple[list[float], int]:
 def verdict_of(item: Measured, p_adjusted: float) -> str:
     """Verdict before the tier is regarded: ``fail``, ``pass``, ``warn`` or ``inconclusive``."""
     rule = item.rule
-    if item.status != "ok":
+    if item.status != "ok" or item.doubt:
         return "inconclusive"
     # Mirrored where small values are the trouble, so that beyond the tolerance is always above it.
     sign = 1.0 if rule.bad == "above" else -1.0

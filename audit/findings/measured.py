@@ -1,4 +1,7 @@
-"""What a rule asks for, measured on one model: value, interval and p-value, ready to be judged."""
+"""What rules are held against, and what one comes to on one model: value, interval and p-value, ready to be judged.
+
+It is filled in by `measuring`, for rules about regions by `regional`.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,52 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from audit.errors import ConfigError, InputError
+from audit.errors import ConfigError
 from audit.fairness import (
-    EVERYBODY,
     OVERALL,
     Comparison,
     CountTensor,
     GroupRates,
-    Mean,
-    Permutations,
     Question,
     count_predictions,
     exceedance_level,
-    gap_metrics,
-    measure,
-    region_excess,
-    region_means,
     region_rows,
 )
 from audit.fairness.comparisons import Kind
-from audit.findings.applicable import check_class, check_region, class_of, parts_of
+from audit.fairness.interventions_effect import action_rows, effect_rows
+from audit.findings.applicable import check_class, check_region, parts_of
 from audit.findings.policy import BEST, EVERYBODY_ELSE, Policy, Rule
-from audit.findings.subjects import REGION_SHARE
+from audit.run.tables import empty_table
 
-__all__ = ["Evidence", "Measured", "gather", "measure_rule", "measured_as", "not_measured", "question_of"]
+__all__ = ["Evidence", "Measured", "gather", "measured_as", "not_measured", "question_of"]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rules are held against: counts per model, and region shares."""
+    """What the rules are held against.
+
+    Parameters
+    ----------
+    tensors : dict of str to CountTensor
+        Counts per model.
+    regions : DataFrame
+        Region shares, as `region_rows` gives them.
+    effects : DataFrame
+        Effects of hiding regions, as `effect_rows` gives them.
+    doubts : dict of (str, str) to str
+        Model and method of every explanation that is stamped "not evidence", with the stamp's own words.
+    images, predictions : DataFrame
+        The run's tables.
+    classes : tuple of str
+    positive : str or None
+    """
 
     tensors: dict[str, CountTensor]
     regions: pd.DataFrame
+    effects: pd.DataFrame
+    doubts: dict[tuple[str, str], str]
+    images: pd.DataFrame
+    predictions: pd.DataFrame
     classes: tuple[str, ...]
     positive: str | None
 
@@ -78,6 +95,8 @@ class Measured:
         For a region: mean share of attribution, mean share of the image.
     claims : tuple of str
         Table rows that the numbers come from.
+    doubt : str
+        Why the numbers are no evidence, so that no verdict may rest on them; empty where they are.
     """
 
     rule: Rule
@@ -101,6 +120,7 @@ class Measured:
     share: float = float("nan")
     area: float = float("nan")
     claims: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 def gather(
@@ -110,8 +130,19 @@ def gather(
     region_mass: pd.DataFrame | None,
     classes: Sequence[str],
     positive: str | None,
+    *,
+    interventions: pd.DataFrame | None = None,
+    stamps: pd.DataFrame | None = None,
 ) -> Evidence:
     """Count once what all rules need.
+
+    Parameters
+    ----------
+    policy : Policy
+    images, predictions, region_mass, interventions, stamps : DataFrame
+        The run's tables; the last three may be None.
+    classes : sequence of str
+    positive : str or None
 
     Raises
     ------
@@ -124,32 +155,35 @@ def gather(
     attributes = list(dict.fromkeys(name for parts in wanted.values() for name in parts))
     for rule in policy.rules:
         check_class(rule, classes, positive)
-    regions = pd.DataFrame(columns=["model", "image_id", "method", "region", "share", "area", "cluster"])
-    if region_mass is not None and len(region_mass):
-        regions = region_rows(region_mass, images)
-        for rule in policy.rules:
-            check_region(rule, [str(name) for name in region_mass["region"].unique()])
+    given = {
+        "region_mass": _given("region_mass", region_mass),
+        "interventions": _given("interventions", interventions),
+    }
+    known_regions = dict.fromkeys(str(name) for table in given.values() for name in table["region"])
+    for rule in policy.rules:
+        if known_regions:
+            check_region(rule, list(known_regions))
+    regions, effects = (
+        region_rows(given["region_mass"], images),
+        effect_rows(action_rows(given["interventions"], images)),
+    )
     tensors = count_predictions(images, predictions, classes, attributes, crossed)
-    return Evidence(tensors, regions, tuple(classes), positive)
+    return Evidence(tensors, regions, effects, _doubts(stamps), images, predictions, tuple(classes), positive)
 
 
-def measure_rule(rule: Rule, model: str, evidence: Evidence, permutations: Permutations) -> Measured:
-    """Measure one rule on one model.
+def _given(name: str, table: pd.DataFrame | None) -> pd.DataFrame:
+    return empty_table(name) if table is None or table.empty else table
 
-    Raises
-    ------
-    ConfigError
-        The rule's reference is no group.
-    """
-    if rule.metric == REGION_SHARE:
-        return _measure_region(rule, model, evidence)
-    name = class_of(rule, evidence.positive)
-    try:
-        found = measure(evidence.tensors[model], rule.attribute, (rule.metric, name), question_of(rule), permutations)
-    except InputError as error:
-        raise ConfigError(error.what, where=f"rule '{rule.id}'") from error
-    claims = _claims(rule, model, name, (found.group, found.reference), evidence)
-    return measured_as(rule, model, name, found, claims)
+
+def _doubts(stamps: pd.DataFrame | None) -> dict[tuple[str, str], str]:
+    """Explanations that are stamped as no evidence."""
+    if stamps is None or stamps.empty:
+        return {}
+    refused = stamps[(stamps["check"] == OVERALL) & (stamps["result"] == "not_evidence")]
+    return {
+        (str(row["model"]), str(row["method"])): str(row["text"] or "it failed its checks").strip().rstrip(".")
+        for row in refused.to_dict("records")
+    }
 
 
 def measured_as(rule: Rule, model: str, name: str | None, found: Comparison, claims: tuple[str, ...] = ()) -> Measured:
@@ -212,56 +246,3 @@ def question_of(rule: Rule) -> Question:
         return Question(kind, rule.better, rule.min_n)
     kind = rule.compare
     return Question(kind, rule.better, rule.min_n, rule.reference)
-
-
-def _claims(
-    rule: Rule, model: str, name: str | None, groups: tuple[str | None, str | None], evidence: Evidence
-) -> tuple[str, ...]:
-    known = evidence.tensors[model].groups[rule.attribute]
-    rows = [f"groups:{model}:{rule.attribute}:{group}:{rule.metric}:{name or ''}" for group in groups if group in known]
-    kind = question_of(rule).kind
-    if kind == "overall" and rows:
-        rows.append(f"groups:{model}:{OVERALL}:{EVERYBODY}:{rule.metric}:{name or ''}")
-    for metric, about, shown, asked in gap_metrics(evidence.classes, evidence.positive):
-        if (metric, about, asked) == (rule.metric, name, kind):
-            way = "" if shown == "range" else f":{shown}"
-            rows.append(f"gaps:{model}:{rule.attribute}:{rule.metric}:{name or ''}{way}")
-    return tuple(rows)
-
-
-def _measure_region(rule: Rule, model: str, evidence: Evidence) -> Measured:
-    rows = evidence.regions
-    rows = rows[(rows["model"] == model) & (rows["method"] == rule.method) & (rows["region"] == rule.region)]
-    mean = region_excess(rows, rule.alpha)
-    if mean.n == 0:
-        nothing = (float("nan"),) * 4
-        return Measured(rule, model, None, rule.region, None, *nothing, "undefined" if len(rows) else "not_measured")
-
-    def interval(alpha: float) -> tuple[float, float]:
-        found = region_excess(rows, alpha)
-        return found.low, found.high
-
-    share, area = region_means(rows)
-    return Measured(
-        rule,
-        model,
-        None,
-        rule.region,
-        None,
-        mean.value,
-        mean.low,
-        mean.high,
-        exceedance_level(interval, rule.tolerance, "above"),
-        _region_status(mean, rule),
-        1,
-        mean.variance,
-        mean.clusters,
-        mean.clusters < mean.n,
-        share=share.value,
-        area=area.value,
-        claims=(f"region_groups:{model}:{rule.method}:{rule.region}:{OVERALL}:{EVERYBODY}",),
-    )
-
-
-def _region_status(mean: Mean, rule: Rule) -> str:
-    return "too_few_clusters" if mean.status == "ok" and mean.clusters < rule.min_n else mean.status

@@ -1,4 +1,4 @@
-"""What a policy may say: rules over group metrics and region shares; frozen, unknown keys refused.
+"""What a policy may say: rules over group metrics, region shares and interventions; frozen, unknown keys refused.
 
 Reading and checking policies lives here. The policy that stands in where the user gives none is in
 `defaults`; a policy is held against data in `applicable`; verdicts are drawn in `judge`.
@@ -16,7 +16,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from audit.errors import ConfigError, nearest
 from audit.fairness import METRICS
-from audit.findings.subjects import JUDGED_METRICS, ODDS, REGION_SHARE, describe
+from audit.findings.subjects import (
+    INTERVENTION_EFFECT,
+    JUDGED_METRICS,
+    ODDS,
+    REGION_METRICS,
+    REGION_SHARE,
+    describe,
+)
 from audit.findings.yaml_input import Section, explain, keys_of, read_yaml
 
 __all__ = ["BEST", "REGION_SHARE", "Policy", "Rule", "load_policy", "parse_policy"]
@@ -37,7 +44,7 @@ class Rule(Section):
     """One rule: a metric, compared across the groups of an attribute, against a tolerance."""
 
     id: str = Field(default="", description="Name of the rule; METRIC-ATTRIBUTE by default.")
-    metric: str = Field(description="A metric with an interval to judge by, or region_share.")
+    metric: str = Field(description="A metric with an interval to judge by, region_share or intervention_effect.")
     class_name: str | None = Field(
         default=None,
         alias="class",
@@ -86,8 +93,12 @@ class Rule(Section):
     tier: Literal["required", "supporting", "informational"] = Field(description="What hangs on the rule.")
     rationale: str = Field(default="", description="Why this rule, why this number.")
     approver: str = Field(default="", description="Who approved this rule; the policy's approver by default.")
-    region: str | None = Field(default=None, description="Region of a region_share rule.")
+    region: str | None = Field(default=None, description="Region of a region_share or intervention_effect rule.")
     method: str | None = Field(default=None, description="Explanation method of a region_share rule.")
+    matched: bool = Field(
+        default=False,
+        description="Of a region rule with compare range: groups are compared within label and fifths of confidence.",
+    )
 
     @field_validator("tolerance", "warn", "alpha", "power", "min_n", mode="before")
     @classmethod
@@ -114,8 +125,9 @@ class Rule(Section):
     @property
     def better(self) -> Literal["higher", "lower"] | None:
         """Which way is better: the metric's own way, else the rule's; None where both ways count."""
-        own = None if self.metric == REGION_SHARE else describe(self.metric).direction
-        return own or self.direction
+        if self.metric in REGION_METRICS:
+            return "lower" if self.metric == INTERVENTION_EFFECT else None
+        return describe(self.metric).direction or self.direction
 
     @property
     def bad(self) -> Literal["above", "below"]:
@@ -131,7 +143,7 @@ def _rule_problems(rule: Rule) -> Iterable[str]:
             f"{nearest(rule.metric, JUDGED_METRICS)}"
         )
         return
-    yield from _region_problems(rule) if rule.metric == REGION_SHARE else _metric_problems(rule)
+    yield from _region_problems(rule) if rule.metric in REGION_METRICS else _metric_problems(rule)
     if rule.attribute == "overall" and rule.compare not in ("floor", "excess"):
         yield f"attribute overall has one group: compare is '{rule.compare}', allowed: floor, excess"
     if (rule.compare == "reference") != (rule.reference is not None):
@@ -139,24 +151,39 @@ def _rule_problems(rule: Rule) -> Iterable[str]:
     yield from _number_problems(rule)
 
 
+_REGION_COMPARES = {REGION_SHARE: ("excess", "range"), INTERVENTION_EFFECT: ("floor", "range")}
+_NEEDS_REGION = "'region' is needed for metrics region_share and intervention_effect, and only there"
+_NEEDS_METHOD = "'method' is needed for metric region_share, and only there"
+_MATCHED = "'matched' is for metrics region_share and intervention_effect with compare range only"
+
+
 def _region_problems(rule: Rule) -> Iterable[str]:
-    if rule.compare != "excess":
-        yield "metric region_share goes with compare excess, and only with it"
-    if rule.region is None or rule.method is None:
-        yield "'region' and 'method' are needed for metric region_share, and only there"
-    if rule.attribute != "overall":
-        yield f"metric region_share is judged over everybody: attribute is '{rule.attribute}', allowed: overall"
+    allowed = _REGION_COMPARES[rule.metric]
+    if rule.compare not in allowed:
+        yield f"compare is '{rule.compare}' for metric '{rule.metric}', allowed: {', '.join(allowed)}"
+    if rule.region is None:
+        yield _NEEDS_REGION
+    if (rule.method is None) == (rule.metric == REGION_SHARE):
+        yield _NEEDS_METHOD
+    if rule.compare == "excess" and rule.attribute != "overall":
+        yield f"compare excess is judged over everybody: attribute is '{rule.attribute}', allowed: overall"
+    if rule.matched and rule.compare != "range":
+        yield _MATCHED
     for key, value in (("class", rule.class_name), ("direction", rule.direction)):
         if value is not None:
-            yield f"'{key}' has no meaning for metric 'region_share'"
+            yield f"'{key}' has no meaning for metric '{rule.metric}'"
 
 
 def _metric_problems(rule: Rule) -> Iterable[str]:
     metric = describe(rule.metric)
     if rule.compare == "excess":
-        yield "metric region_share goes with compare excess, and only with it"
-    if rule.region is not None or rule.method is not None:
-        yield "'region' and 'method' are needed for metric region_share, and only there"
+        yield "compare excess is for metric region_share only"
+    if rule.region is not None:
+        yield _NEEDS_REGION
+    if rule.method is not None:
+        yield _NEEDS_METHOD
+    if rule.matched:
+        yield _MATCHED
     if rule.class_name is not None and not metric.per_class:
         yield f"'class' has no meaning for metric '{rule.metric}'"
     allowed = ["range", "mean"] if rule.metric == "equalised_odds" else ["range"]

@@ -26,10 +26,10 @@ def images_to_settle(measured: Measured, family: int) -> int | None:
     int or None
         By normal approximation at the rule's power, groups of equal size, and at the level of one of the
         intervals taken together; never fewer than there are. None where the value equals the tolerance (no
-        number would do), or where nothing was measured.
+        number would do), where nothing was measured, or where no number of images would make it evidence.
     """
     rule = measured.rule
-    if measured.status != "ok" or math.isnan(measured.unit_variance):
+    if measured.status != "ok" or measured.doubt or math.isnan(measured.unit_variance):
         return None
     value, limit = measured.value, rule.tolerance
     if rule.compare == "ratio":

@@ -5,9 +5,12 @@ from __future__ import annotations
 from audit.fairness import METRICS, Metric
 from audit.fairness.gaps import COMPARABLE
 
-__all__ = ["JUDGED_METRICS", "ODDS", "REGION_SHARE", "describe"]
+__all__ = ["INTERVENTION_EFFECT", "JUDGED_METRICS", "ODDS", "REGION_METRICS", "REGION_SHARE", "describe"]
 
-REGION_SHARE = "region_share"
+REGION_SHARE, INTERVENTION_EFFECT = "region_share", "intervention_effect"
+
+REGION_METRICS = (REGION_SHARE, INTERVENTION_EFFECT)
+"""Metrics of a region of the image: attribution on it, and what hiding it changes."""
 
 ODDS = ("equalised_odds", "average_odds")
 """Criteria over two rates at once, so that only their range (and mean) is defined."""
@@ -40,7 +43,7 @@ _CRITERIA = {
 }
 
 
-JUDGED_METRICS = (*COMPARABLE, REGION_SHARE)
+JUDGED_METRICS = (*COMPARABLE, *REGION_METRICS)
 """Metrics with an interval to judge by."""
 
 
@@ -50,6 +53,6 @@ def describe(name: str) -> Metric:
     Parameters
     ----------
     name : str
-        One of `JUDGED_METRICS`, but not `REGION_SHARE`, which is no metric of predictions.
+        One of `JUDGED_METRICS`, but none of `REGION_METRICS`, which are no metrics of labels and predictions.
     """
     return METRICS[name] if name in METRICS else _CRITERIA[name]

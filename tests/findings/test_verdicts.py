@@ -224,7 +224,7 @@ def test_summary_by_precedence() -> None:
         ({"compare": "reference"}, "'reference' names the group"),
         ({"attribute": "overall"}, "attribute overall has one group"),
         ({"class": "pos"}, "'class' has no meaning for metric 'accuracy'"),
-        ({"metric": "region_share"}, "region_share goes with compare excess"),
+        ({"metric": "region_share"}, "'region' is needed for metrics region_share"),
     ],
 )
 def test_bad_rules_are_refused(change: dict[str, Any], message: str) -> None:
