@@ -82,6 +82,18 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to w
     say(f"Next: edit them, then  faircam run {folder / 'audit.yaml'} --out runs/first --dry-run")
 
 
+@app.command(epilog="Example: [bold]faircam methods integrated_gradients[/bold]")
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="METHOD", help="One method, with all it can be told.")] = None,
+) -> None:
+    """List the methods of explanation, for which models each is there, and its settings."""
+    from audit.console import say
+    from audit.explanations.catalogue import catalogue, described
+
+    for line in catalogue() if name is None else described(name):
+        say(line)
+
+
 @app.command(epilog="Example: [bold]faircam train train.yaml --out models/plain[/bold]")
 def train(
     config: Annotated[Path, typer.Argument(metavar="train.yaml", help="What to train, on what.")],
@@ -224,6 +236,39 @@ def compare(
     for pair in pairs:
         paired_table(pair.title, pair.table)
     say(f"Comparison: {write_comparison(pairs, out, format)}")
+
+
+@app.command(epilog="Example: [bold]faircam parity audit.yaml --first plain --second plain-keras[/bold]")
+def parity(
+    config: Annotated[Path, typer.Argument(metavar="audit.yaml", help="Names the models and the images.")],
+    first: Annotated[str | None, typer.Option("--first", help="A model of the config.")] = None,
+    second: Annotated[str | None, typer.Option("--second", help="The same network in another form.")] = None,
+    backend_check: Annotated[
+        str | None, typer.Option("--backend-check", help="A Keras model, to run on TensorFlow and on PyTorch.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="How many images, spread evenly over the data.")] = 16,
+    dtype: Annotated[str, typer.Option(help="float32; float64 proves that two forms are one network.")] = "float32",
+    start: Annotated[
+        str, typer.Option(help="Stage from which differences count: images, weights, outputs, scores, gradients, maps.")
+    ] = "images",
+    steps: Annotated[bool, typer.Option("--steps", help="Print every step, not a line a stage.")] = False,
+    trust_code: TrustCode = False,
+) -> None:
+    """Compare two forms of one network step by step, and name the first step that differs.
+
+    Each runs in a process of its own. Exit code 0: they agree within the tolerances. 1: they differ. 3: not even the
+    scores could be compared.
+    """
+    from audit.config import AuditConfig, load_config
+    from audit.explanations.parity.shown import print_parity
+    from audit.parity_command import EXIT_CODES, ParityRequest, run_parity
+
+    request = ParityRequest.of(
+        (first, second, backend_check), images=images, dtype=dtype, start=start, trust_code=trust_code
+    )
+    report = run_parity(load_config(AuditConfig, config), config.parent, request)
+    print_parity(report, every_step=steps)
+    raise typer.Exit(EXIT_CODES[report.status])
 
 
 def _tell(run: Run) -> None:

@@ -6,11 +6,13 @@ data are in `config_data`.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from audit.config_data import AttributeConfig, DataConfig, Preprocessing, RegionsConfig, SplitConfig
+from audit.config_explanations import ConceptConfig, ExplanationsConfig, InterventionsConfig, QualityConfig
 from audit.config_file import Section, load_config, parse_config
 from audit.errors import nearest
 
@@ -18,15 +20,18 @@ __all__ = [
     "AttributeConfig",
     "AuditConfig",
     "Augmentation",
+    "ConceptConfig",
     "Corruption",
     "DataConfig",
     "EmbeddingsConfig",
     "ExecutionConfig",
     "ExplanationsConfig",
+    "InterventionsConfig",
     "ModelConfig",
     "NetworkConfig",
     "OptimiserConfig",
     "Preprocessing",
+    "QualityConfig",
     "RegionsConfig",
     "RobustnessConfig",
     "SplitConfig",
@@ -36,8 +41,8 @@ __all__ = [
     "parse_config",
 ]
 
-Method = Literal["saliency", "gradient_x_input", "grad_cam"]
 Corruption = Literal["noise", "blur", "jpeg", "brightness", "contrast"]
+_NEEDED = {"keras": "path", "onnx": "path", "torch": "architecture", "numpy": "weights", "callable": "function"}
 Sampled = TypeVar("Sampled", bound=Section)
 
 
@@ -45,10 +50,16 @@ class ModelConfig(Section):
     """One model under audit."""
 
     name: str
-    framework: Literal["torch", "keras", "numpy", "memory"] = Field(
-        description="memory: handed to the notebook call; not for files."
+    framework: Literal["torch", "keras", "onnx", "callable", "numpy", "memory"] = Field(
+        description="onnx and callable are black boxes, which give scores alone; memory: handed to the notebook call, "
+        "not for files."
     )
-    path: str | None = Field(default=None, description="Keras: .keras or .h5 file.")
+    path: str | None = Field(default=None, description="keras: .keras or .h5 file; onnx: .onnx file.")
+    function: str | None = Field(
+        default=None,
+        description="callable: your.module:name, a function from float32 images in the declared `layout` to scores "
+        "(N, K); imported with --trust-code only.",
+    )
     architecture: str | None = Field(
         default=None,
         description="torch: plain_cnn, deep_cnn, torchvision:NAME, or your.module:factory with --trust-code.",
@@ -64,7 +75,9 @@ class ModelConfig(Section):
     )
     head: Literal["softmax", "sigmoid"] = "softmax"
     score: Literal["auto", "logit", "probability"] = Field(
-        default="auto", description="What the model's last layer gives; found in the Keras graph under auto."
+        default="auto",
+        description="What the model's last layer gives; found in the Keras graph under auto. A black box that ends in "
+        "a softmax or sigmoid must declare probability.",
     )
     layer: str | None = Field(default=None, description="Layer for Grad-CAM; found when left out.")
     training: str | None = Field(default=None, description="Folder that `faircam train` wrote for this model.")
@@ -76,33 +89,23 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        needed = {"keras": "path", "torch": "architecture", "numpy": "weights"}.get(self.framework)
+        needed = _NEEDED.get(self.framework)
         if needed is not None and getattr(self, needed) is None:
             raise ValueError(f"framework '{self.framework}' needs the key '{needed}'")
-        usable = {"keras": {"path"}, "torch": {"architecture", "weights"}, "numpy": {"weights"}}
-        allowed = usable.get(self.framework, set())
-        for key in ("path", "architecture", "weights"):
-            if getattr(self, key) is not None and key not in allowed:
+        allowed = {needed, "weights", "arguments"} if self.framework == "torch" else {needed}
+        black_box = self.framework in ("onnx", "callable")
+        for key in ("path", "function", "architecture", "weights", "arguments", *(("layer",) if black_box else ())):
+            if getattr(self, key) not in (None, {}) and key not in allowed:
                 raise ValueError(f"key '{key}' has no meaning for framework '{self.framework}'")
+        if not black_box and self.preprocessing.layout != "NHWC":
+            raise ValueError(
+                f"'preprocessing.layout' has no meaning for framework '{self.framework}', whose layout is known; it is "
+                "for onnx and callable"
+            )
+        if self.function is not None and re.fullmatch(r"\w+(\.\w+)*:\w+", self.function) is None:
+            raise ValueError(f"function is '{self.function}', expected your.module:name")
         if not self.name or "/" in self.name or self.name.startswith("."):
             raise ValueError(f"model name '{self.name}' must be usable as a folder name")
-        return self
-
-
-class ExplanationsConfig(Section):
-    """Which maps to make, for which class, on how many images."""
-
-    methods: tuple[Method, ...] = ("saliency", "gradient_x_input", "grad_cam")
-    target: Literal["predicted", "label"] = "predicted"
-    sample: int | Literal["all"] = Field(
-        default=200, description="Images explained, stratified by group and outcome; 0 for none."
-    )
-    cross_check: int = Field(default=8, ge=0, description="Images also explained by captum or tf-explain.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if isinstance(self.sample, int) and self.sample < 0:
-            raise ValueError(f"sample must be 'all' or at least 0, got {self.sample}")
         return self
 
 
@@ -160,6 +163,13 @@ class AuditConfig(Section):
     positive: str | None = Field(default=None, description="Class of the binary criteria; never guessed.")
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     explanations: ExplanationsConfig = Field(default_factory=ExplanationsConfig)
+    quality: QualityConfig | None = Field(
+        default=None, description="Whether maps are evidence; not measured when left out."
+    )
+    interventions: InterventionsConfig | None = Field(
+        default=None, description="Predictions with a region hidden; not made when left out."
+    )
+    concepts: tuple[ConceptConfig, ...] = Field(default=(), description="Concepts for TCAV; PyTorch models only.")
     embeddings: EmbeddingsConfig | None = Field(default=None, description="Not taken when left out.")
     robustness: RobustnessConfig | None = Field(default=None, description="Not measured when left out.")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
@@ -182,7 +192,22 @@ class AuditConfig(Section):
         names = [model.name for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError(f"models must have different names, got {names}")
+        if self.quality is not None and self.explanations.sample == 0:
+            raise ValueError("quality is measured on explained images, and explanations.sample is 0")
+        if self.interventions is not None:
+            self._check_interventions(self.interventions)
+        for concept in self.concepts:
+            concept.check([attribute.name for attribute in self.data.groups])
         return self
+
+    def _check_interventions(self, interventions: InterventionsConfig) -> None:
+        """Regions that are hidden are regions of the data."""
+        known = list(self.data.regions.names.values()) if self.data.regions else []
+        if not known:
+            raise ValueError("interventions hide regions, and data.regions names none")
+        for name in interventions.regions or ():
+            if name not in known:
+                raise ValueError(f"interventions.regions names '{name}', allowed: {known}.{nearest(name, known)}")
 
 
 def _with_groups(model: Any, groups: Any) -> Any:
@@ -262,6 +287,8 @@ class TrainConfig(Section):
     def _check(self) -> Self:
         if self.preprocessing.output_size is None:
             raise ValueError("preprocessing needs a 'size' or a 'crop': a network has one input size")
+        if self.preprocessing.layout != "NHWC":
+            raise ValueError("'preprocessing.layout' has no meaning in training; it is for onnx and callable models")
         if self.validation.keep is not None and self.data.split is None:
             raise ValueError("validation.keep needs data.split, whose column it names values of")
         names = ["label", *(attribute.name for attribute in self.data.groups)]

@@ -12,11 +12,16 @@ from itertools import combinations
 import pandas as pd
 
 from audit.fairness import (
+    agreement_group_table,
     coverage_table,
     curve_table,
     gap_table,
     group_table,
+    intervention_gap_table,
+    intervention_group_table,
     paired_table,
+    quality_gap_table,
+    quality_group_table,
     region_group_table,
     robustness_tables,
     shift_table,
@@ -28,7 +33,7 @@ from audit.fairness.slices import slice_tables
 from audit.findings import Policy, judge, sensitivity_table
 from audit.run.tables import empty_table
 
-__all__ = ["DERIVED", "Facts", "derive"]
+__all__ = ["DERIVED", "RAW", "Facts", "derive"]
 
 Tables = dict[str, pd.DataFrame]
 
@@ -77,13 +82,14 @@ class Step:
     makes : tuple of str
         Tables, in the order in which `make` gives them.
     make : callable
-    needs : str or None
-        Raw table without rows of which there is nothing to measure: the tables are written empty then.
+    needs : tuple of str
+        Raw tables of which one at least must have rows for there to be anything to measure: else the tables are
+        written empty. Without any named, they are always made.
     """
 
     makes: tuple[str, ...]
     make: Callable[[Tables, Facts], tuple[pd.DataFrame, ...]]
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 def derive(tables: Tables, facts: Facts) -> Tables:
@@ -92,7 +98,7 @@ def derive(tables: Tables, facts: Facts) -> Tables:
     Parameters
     ----------
     tables : dict of str to DataFrame
-        The raw tables of a run: `images`, `predictions`, `region_mass`, `embeddings`, `corrupted`, `members`.
+        The raw tables of a run: `images`, `predictions`, and those of `RAW` that it has.
     facts : Facts
 
     Returns
@@ -100,9 +106,9 @@ def derive(tables: Tables, facts: Facts) -> Tables:
     dict of str to DataFrame
         A table for each name in `DERIVED`.
     """
-    known = dict(tables)
+    known = {name: empty_table(name) for name in RAW if name not in tables} | tables
     for step in _STEPS:
-        if step.needs is not None and known[step.needs].empty:
+        if step.needs and all(known[name].empty for name in step.needs):
             known |= {name: empty_table(name) for name in step.makes}
         else:
             known |= dict(zip(step.makes, step.make(known, facts), strict=True))
@@ -138,6 +144,8 @@ def _judged(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
         policy_sha256=facts.policy_sha256,
         models=facts.models,
         seed=facts.seed,
+        interventions=tables["interventions"],
+        stamps=tables["stamps"],
     )
     sensitivity = sensitivity_table(
         findings, facts.policy, images, predictions, facts.classes, facts.positive, seed=facts.seed
@@ -185,16 +193,57 @@ def _membership(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
     return (membership_table(*common),)
 
 
+def _quality_groups(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    measured = (tables["quality"], tables["region_mass"], tables["images"])
+    return (quality_group_table(*measured, facts.attributes, facts.intersections),)
+
+
+def _quality_gaps(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    """Gaps in measures of quality, in region shares, and in the effects of interventions."""
+    common = (tables["images"], tables["predictions"], facts.attributes, facts.intersections)
+    found = (
+        quality_gap_table(tables["quality"], tables["region_mass"], *common, seed=facts.seed),
+        intervention_gap_table(tables["interventions"], *common, seed=facts.seed),
+    )
+    kept = [part for part in found if len(part)]
+    return (pd.concat(kept, ignore_index=True) if kept else empty_table("quality_gaps"),)
+
+
+def _interventions(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    common = (tables["interventions"], tables["images"], facts.attributes, facts.intersections, facts.positive)
+    return (intervention_group_table(*common, seed=facts.seed),)
+
+
+def _agreement(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    return (agreement_group_table(tables["agreement"], tables["images"], facts.attributes, facts.intersections),)
+
+
 _STEPS = (
     Step(("coverage", "groups", "gaps", "curves", "lattice", "shift"), _groups),
     Step(("region_groups",), _regions),
     Step(("findings", "sensitivity"), _judged),
     Step(("paired",), _paired),
-    Step(("leakage",), _leakage, needs="embeddings"),
-    Step(("slices", "slice_images"), _slices, needs="embeddings"),
-    Step(("robustness", "robustness_gaps"), _robustness, needs="corrupted"),
-    Step(("membership",), _membership, needs="members"),
+    Step(("leakage",), _leakage, needs=("embeddings",)),
+    Step(("slices", "slice_images"), _slices, needs=("embeddings",)),
+    Step(("robustness", "robustness_gaps"), _robustness, needs=("corrupted",)),
+    Step(("membership",), _membership, needs=("members",)),
+    Step(("quality_groups",), _quality_groups, needs=("quality", "region_mass")),
+    Step(("quality_gaps",), _quality_gaps, needs=("quality", "region_mass", "interventions")),
+    Step(("intervention_groups",), _interventions, needs=("interventions",)),
+    Step(("agreement_groups",), _agreement, needs=("agreement",)),
 )
+
+RAW = (
+    "region_mass",
+    "embeddings",
+    "corrupted",
+    "members",
+    "quality",
+    "stamps",
+    "interventions",
+    "agreement",
+)
+"""Raw tables beside images and predictions that the derived ones rest on; any may be empty, or not be there."""
 
 DERIVED = tuple(name for step in _STEPS for name in step.makes)
 """Tables that follow from the raw ones alone."""

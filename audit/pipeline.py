@@ -20,6 +20,7 @@ from audit.data.corruptions import SEVERITIES
 from audit.engine.local import Crew, WorkerProcess
 from audit.engine.sampling import choose_sample
 from audit.errors import RunError
+from audit.explanations.registry import build, describe_method
 from audit.preflight import Preflight
 from audit.results import write_results
 from audit.run import Run, open_run
@@ -189,6 +190,7 @@ def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str
         "fingerprint": checked.plan.fingerprint,
         "environment": {**environment(), "versions": checked.plan.content["versions"]},
         "models": models,
+        "methods": {name: describe_method(method) for name, method in build(config.explanations.methods).items()},
         "data": {
             "planned": len(checked.dataset),
             "classes": list(checked.classes),

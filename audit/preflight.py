@@ -16,12 +16,17 @@ from audit.engine.job import OutputMap
 from audit.engine.labels import audit_classes, check_labels
 from audit.engine.members import load_members
 from audit.errors import ConfigError, DataError, ModelError, nearest
+from audit.explanations.registry import build
 from audit.findings import Policy, check_policy, load_policy
-from audit.run.files import sha256_file
+from audit.models.onnx_file import read_onnx
+from audit.models.user_code import source_file
+from audit.run.files import sha256_bytes, sha256_file
 from audit.run.plan import Plan, Shard, cut
 from audit.version import __version__
 
 __all__ = ["Preflight", "make_plan", "preflight", "versions"]
+
+_QUALITY_SHARD = 32  # images whose maps are measured at once: each costs hundreds of forward passes
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ def preflight(config: AuditConfig, base: Path) -> Preflight:
     classes = audit_classes(config, dataset)
     check_labels(dataset, classes, str(config.data.manifest or config.data.image_folder))
     _check_images_there(dataset, "data")
+    check_methods(config)
+    check_concepts(config, dataset)
     check_population(config, dataset)
     for model in config.models:
         OutputMap.build(model, classes)
@@ -111,6 +118,43 @@ def _training(config: AuditConfig, base: Path, classes: tuple[str, ...]) -> dict
             _check_images_there(dataset, where)
             found[model.name] = dataset
     return found
+
+
+def check_methods(config: AuditConfig) -> None:
+    """Refuse a method that is unknown, wrongly set, or that no model of the audit can be explained by.
+
+    Raises
+    ------
+    ConfigError
+    """
+    frameworks = {model.framework for model in config.models}
+    for name, method in build(config.explanations.methods).items():
+        served = method.frameworks
+        if served is not None and "memory" not in frameworks and not frameworks & served:
+            raise ConfigError(
+                f"method '{name}' explains {' and '.join(sorted(served))} models, and the audit has only "
+                f"{' and '.join(sorted(frameworks))}",
+                where="explanations.methods",
+                fix="leave it out, or choose a method of this framework (`faircam methods`)",
+            )
+
+
+def check_concepts(config: AuditConfig, dataset: Dataset) -> None:
+    """Refuse a concept that no image shows.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for concept in config.concepts:
+        column = "label" if concept.attribute == "label" else f"attr_{concept.attribute}"
+        groups = sorted(set(dataset.rows[column].astype(str)))
+        if concept.group not in groups:
+            raise ConfigError(
+                f"no image has {concept.attribute} '{concept.group}', allowed: {groups}."
+                f"{nearest(concept.group, groups)}",
+                where=f"concepts.{concept.name}",
+            )
 
 
 def data_notes(dataset: Dataset) -> tuple[str, ...]:
@@ -186,6 +230,13 @@ def make_plan(
         shards += cut("explain", sample, size)
     checks = min(config.explanations.cross_check, sample)
     shards += [Shard("crosscheck", 0, 0, checks)] if checks and config.explanations.methods else []
+    if config.quality is not None and config.explanations.methods:
+        shards += cut("quality", min(config.quality.sample, sample), min(size, _QUALITY_SHARD))
+    if config.interventions is not None:
+        regions = len(config.data.regions.names) if config.data.regions else 1
+        copies = regions * (1 + config.interventions.controls + config.interventions.swap)
+        shards += cut("intervene", _size(config.interventions.sample, rows), max(1, size // copies))
+    shards += cut("concepts", len(config.concepts), 1)
     if config.embeddings is not None:
         shards += cut("embed", _size(config.embeddings.sample, rows), size)
     if config.robustness is not None:
@@ -210,13 +261,24 @@ def _check_images_there(dataset: Dataset, where: str) -> None:
 
 
 def model_digest(model: ModelConfig, base: Path) -> str | None:
-    """SHA-256 of the model's file, or None where it has none."""
+    """SHA-256 of the model's file, or None where it has none.
+
+    Of a function it is that of its module's source. Where an ONNX file keeps weights beside it, it is that of one line
+    a file, ``SHA256  NAME``, the model's file first.
+    """
+    if model.framework == "callable":
+        source = source_file(model.function or "", base, where=f"models.{model.name}")
+        return None if source is None else sha256_file(source)
     name = model.path or model.weights
     if name is None:
         return None
     path = base / name
     if not path.is_file():
         raise ModelError(f"no such file '{name}'", where=f"models.{model.name}", fix="check the path in the config")
+    external = read_onnx(path, where=f"models.{model.name}").external if model.framework == "onnx" else ()
+    if external:
+        lines = [f"{sha256_file(file)}  {file.relative_to(path.parent).as_posix()}\n" for file in (path, *external)]
+        return sha256_bytes("".join(lines).encode())
     return sha256_file(path)
 
 
@@ -226,6 +288,8 @@ def versions(config: AuditConfig) -> dict[str, str]:
     wanted |= {"torch", "captum"} if any(model.framework == "torch" for model in config.models) else set()
     keras = any(model.framework == "keras" for model in config.models)
     wanted |= {"tensorflow", "keras", "tf-explain"} if keras else set()
+    onnx = any(model.framework == "onnx" for model in config.models)
+    wanted |= {"onnxruntime", "onnxruntime-gpu"} if onnx else set()
     found = {"faircam": __version__, "python": platform.python_version()}
     for name in sorted(wanted):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.engine.intervene_pass import ABSENT
 from audit.preflight import Preflight
 from audit.run.plan import Stage
 from audit.run.schema import columns
@@ -46,19 +47,37 @@ def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.Data
         rows += _map_problems(checked, out, name, paths)
         for stage in _OWN:
             rows += _pass_problems(checked, out, name, stage, set(bad["image_id"]))
+        rows += _intervention_problems(checked, out, name)
+        rows += _concept_problems(checked, out, name)
         rows += _overlaps(checked, out, name, frame)
     return pd.DataFrame(rows, columns=columns("problems"))
 
 
 def _map_problems(checked: Preflight, out: Path, name: str, paths: pd.Series[str]) -> Iterator[dict[str, Any]]:
+    """Maps that are not there: one row an image, or one for a method that the model cannot be explained by."""
     config = checked.config.explanations
     stage: Stage = "predict" if config.sample == "all" else "explain"
-    for row in read_rows(out, name, checked.plan.stage(stage)).to_dict("records"):
-        if row["status"] == "ok":
-            for method in config.methods:
-                if row[f"status_{method}"] != "ok":
-                    yield _problem("explain", name, row | {"status": row[f"status_{method}"]}, paths, method)
-        if row.get("region_problem"):
+    frame = read_rows(out, name, checked.plan.stage(stage))
+    if frame.empty or "status" not in frame:
+        return
+    fine = frame[frame["status"] == "ok"]
+    for method in config.names:
+        bad = fine[fine[f"status_{method}"] != "ok"]
+        if len(bad) and bad[f"status_{method}"].eq("not_measured").all():
+            detail = f"{method}: {bad[f'reason_{method}'].iloc[0]}"
+            yield {
+                "stage": "explain",
+                "model": name,
+                "path": f"model {name}",
+                "status": "not_measured",
+                "detail": detail,
+            }
+            continue
+        for row in bad.to_dict("records"):
+            detail = ": ".join(part for part in (method, str(row[f"reason_{method}"] or "")) if part)
+            yield _problem("explain", name, row | {"status": row[f"status_{method}"]}, paths, detail)
+    for row in frame.to_dict("records"):
+        if isinstance(row.get("region_problem"), str) and row["region_problem"]:
             found = row | {"detail": row["region_problem"], "status": "not_measured"}
             yield _problem("regions", name, found, paths)
 
@@ -79,6 +98,32 @@ def _pass_problems(checked: Preflight, out: Path, name: str, stage: Stage, known
     paths = rows.set_index("image_id")["path"]
     for row in bad.to_dict("records"):
         yield _problem(stage, name, row, paths)
+
+
+def _intervention_problems(checked: Preflight, out: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Changes that could not be made, once a reason: table `interventions` lists the images."""
+    frame = read_rows(out, name, checked.plan.stage("intervene"))
+    if frame.empty:
+        return
+    bad = frame[(frame["status"] != "ok") & (frame["detail"] != ABSENT)]
+    for (region, action, status, detail), part in bad.groupby(["region", "action", "status", "detail"], sort=False):
+        images = part["image_id"].nunique()
+        about = f"{action or 'change'} of region '{region}'" if region else "interventions"
+        yield {
+            "stage": "intervene",
+            "model": name,
+            "path": f"model {name}",
+            "status": status,
+            "detail": f"{about}, {images} images: {detail or status}",
+        }
+
+
+def _concept_problems(checked: Preflight, out: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Concepts that could not be tested on a model."""
+    frame = read_rows(out, name, checked.plan.stage("concepts"))
+    for row in frame[frame["status"] == "not_measured"].to_dict("records") if len(frame) else ():
+        detail = f"concept '{row['concept']}': {row['detail']}"
+        yield {"stage": "concepts", "model": name, "path": f"model {name}", "status": "not_measured", "detail": detail}
 
 
 def _overlaps(checked: Preflight, out: Path, name: str, predicted: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -16,14 +16,17 @@ import pandas as pd
 
 from audit.data.manifest import MISSING
 from audit.derived import Facts, derive
+from audit.explanations.registry import build
 from audit.findings import Policy, default_policy
+from audit.findings.stamps import stamp_table
+from audit.mapped import agreement_table, mean_maps
 from audit.preflight import Preflight
 from audit.problems import problem_table
 from audit.run.files import write_json
 from audit.run.integrity import table_digests
-from audit.run.plan import Stage
+from audit.run.plan import STAGES, Stage
 from audit.run.schema import columns
-from audit.run.shards import read_rows
+from audit.run.shards import read_receipt, read_rows
 from audit.run.tables import empty_table, write_table
 
 __all__ = ["write_results"]
@@ -50,10 +53,13 @@ def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None
         "embeddings": _stacked(checked, out, "embed", "embeddings"),
         "corrupted": _stacked(checked, out, "corrupt", "corrupted"),
         "members": _members(checked, out),
+        "interventions": _plain(checked, out, "intervene", "interventions"),
+        "work": work_table(checked, out),
         "training": _training(checked),
         "problems": problem_table(checked, out, predicted),
     }
     started = time.monotonic()
+    tables |= _compared(checked, out, tables)
     tables |= derive(tables, facts_of(checked))
     record["timings"]["statistics"] = round(time.monotonic() - started, 2)
     for name, frame in tables.items():
@@ -63,6 +69,22 @@ def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None
     record["data"] |= {"counts": dict(statuses), "training": _training_notes(checked)}
     record["complete"] = sum(statuses.values()) == record["data"]["planned"]
     write_json(out / "run.json", record)
+
+
+def _compared(checked: Preflight, out: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """What rests on the maps themselves, and the stamps that findings rest on."""
+    config = checked.config
+    methods = config.explanations.names if config.explanations.sample != 0 else ()
+    models, explained = checked.plan.models, tables["explanations"]
+    attributes = [attribute.name for attribute in config.data.groups]
+    stamps = empty_table("stamps")
+    if len(tables["quality"]):
+        stamps = stamp_table(tables["quality"], tables["crosschecks"], tables["images"], methods, models)
+    return {
+        "agreement": agreement_table(out, models, methods, tables["predictions"], explained),
+        "mean_maps": mean_maps(out, models, methods, tables["images"], explained, attributes, config.seed),
+        "stamps": stamps,
+    }
 
 
 def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -93,31 +115,79 @@ def _predictions(checked: Preflight, predicted: dict[str, pd.DataFrame]) -> pd.D
 
 
 def _explained(checked: Preflight, out: Path) -> dict[str, pd.DataFrame]:
-    """Tables of the explained images, their regions and the cross-checks."""
+    """Tables of the explained images, their regions, quality and cross-checks."""
     explained: list[dict[str, Any]] = []
     regions: list[dict[str, Any]] = []
-    checks: list[pd.DataFrame] = []
+    measured: list[dict[str, Any]] = []
     config = checked.config.explanations
     stage: Stage = "predict" if config.sample == "all" else "explain"
     for name in checked.plan.models:
         for row in read_rows(out, name, checked.plan.stage(stage)).to_dict("records"):
-            for method in config.methods:
+            for method in config.names:
                 explained.append(_explanation(name, method, row, config.target))
                 regions += _region_rows(checked, name, method, row)
-        frame = read_rows(out, name, checked.plan.stage("crosscheck"))
-        if len(frame):
-            checks.append(frame.assign(model=name)[columns("crosschecks")])
+                measured += _measured(name, method, row)
     layers = _layers(out)
     table = _frame("explanations", explained)
-    table["layer"] = [
-        layers[m] if k == "grad_cam" else None for m, k in zip(table["model"], table["method"], strict=True)
-    ]
+    looking = {name for name, method in build(config.methods).items() if method.needs_layer}
+    table["layer"] = [layers[m] if k in looking else None for m, k in zip(table["model"], table["method"], strict=True)]
     table["score_kind"] = table["model"].map(_layers(out, "score"))
+    quality = [
+        frame for frame in (_frame("quality", measured), _plain(checked, out, "quality", "quality")) if len(frame)
+    ]
     return {
         "explanations": table,
         "region_mass": _frame("region_mass", regions),
-        "crosschecks": pd.concat(checks, ignore_index=True) if checks else _frame("crosschecks", []),
+        "quality": pd.concat(quality, ignore_index=True) if quality else empty_table("quality"),
+        "crosschecks": _plain(checked, out, "crosscheck", "crosschecks"),
+        "concepts": _plain(checked, out, "concepts", "concepts"),
     }
+
+
+def _measured(model: str, method: str, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
+    """What a method says of its own exactness on one image, as rows of table `quality`."""
+    prefix = f"measure_{method}_"
+    return [
+        {
+            "model": model,
+            "image_id": row["image_id"],
+            "method": method,
+            "measure": str(key).removeprefix(prefix),
+            "value": value,
+            "status": "ok" if pd.notna(value) else "undefined",
+            "detail": "",
+        }
+        for key, value in row.items()
+        if str(key).startswith(prefix) and row[f"status_{method}"] in ("ok", "not_converged")
+    ]
+
+
+def _plain(checked: Preflight, out: Path, stage: Stage, table: str) -> pd.DataFrame:
+    """Rows of a stage for every model, as they are."""
+    frames = [(name, read_rows(out, name, checked.plan.stage(stage, name))) for name in checked.plan.models]
+    kept = [frame.assign(model=name)[columns(table)] for name, frame in frames if len(frame)]
+    return pd.concat(kept, ignore_index=True) if kept else empty_table(table)
+
+
+def work_table(checked: Preflight, out: Path) -> pd.DataFrame:
+    """Table `work`: forward-equivalents that each stage of each model took, beside the least possible."""
+    rows = []
+    for name in checked.plan.models:
+        for stage in STAGES:
+            receipts = [read_receipt(out, name, shard) for shard in checked.plan.stage(stage, name)]
+            done = [receipt for receipt in receipts if receipt is not None]
+            if done:
+                rows.append(
+                    {
+                        "model": name,
+                        "stage": stage,
+                        "images": sum(receipt.shard.stop - receipt.shard.start for receipt in done),
+                        "used": sum(receipt.used for receipt in done),
+                        "least": sum(receipt.least for receipt in done),
+                        "micro_batch": min(receipt.micro_batch for receipt in done),
+                    }
+                )
+    return _frame("work", rows)
 
 
 def _layers(out: Path, key: str = "layer") -> dict[str, Any]:
@@ -204,7 +274,8 @@ def policy_of(checked: Preflight) -> Policy:
         [attribute.name for attribute in config.data.groups],
         config.positive,
         list(regions.should_not_matter) if regions else [],
-        list(config.explanations.methods) if config.explanations.sample != 0 else [],
+        list(config.explanations.names) if config.explanations.sample != 0 else [],
+        interventions=config.interventions is not None,
     )
 
 

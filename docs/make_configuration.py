@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import audit.config as config
+from audit.explanations import explainers
 
 SECTIONS = {
     "audit.yaml": config.AuditConfig,
@@ -16,6 +17,9 @@ SECTIONS = {
     "models": config.ModelConfig,
     "preprocessing": config.Preprocessing,
     "explanations": config.ExplanationsConfig,
+    "quality": config.QualityConfig,
+    "interventions": config.InterventionsConfig,
+    "concepts": config.ConceptConfig,
     "embeddings": config.EmbeddingsConfig,
     "robustness": config.RobustnessConfig,
     "execution": config.ExecutionConfig,
@@ -34,7 +38,20 @@ right one. `faircam init DIR` writes a commented example. This page is made by `
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "\n".join(section(name, kind) for name, kind in SECTIONS.items())
+    return HEAD + "\n".join(section(name, kind) for name, kind in SECTIONS.items()) + methods()
+
+
+def methods() -> str:
+    """What each method of explanation is, and its settings."""
+    parts = ["\n## Methods of explanation\n\nNamed under `explanations.methods`, alone or as `{name: NAME, SETTING: VALUE}`.\n"]
+    for name, method in explainers().items():
+        where = " and ".join(sorted(method.frameworks)) if method.frameworks else "every model"
+        needs = ", ".join(sorted(method.needs))
+        parts.append(f"\n### `{name}`\n\n{method.title}, by {method.provider}; {where} with {needs}. {method.definition}.\n")
+        if method.model_fields:
+            rows = [f"| `{key}` | {allowed(field)} | {default(field)} | {field.description or ''} |" for key, field in method.model_fields.items()]
+            parts.append("\n| setting | value | default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n")
+    return "".join(parts)
 
 
 def section(name: str, kind: type[config.Section]) -> str:
@@ -48,7 +65,7 @@ def allowed(field: object) -> str:
     """The annotation in words."""
     text = str(field.annotation)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
-    text = text.replace("typing.", "").replace("audit.config_data.", "").replace("audit.config.", "").replace("NoneType", "None")
+    text = re.sub(r"audit\.config\w*\.", "", text.replace("typing.", "")).replace("NoneType", "None")
     text = re.sub(r"Literal\[([^\]]*)\]", lambda found: found.group(1).replace("'", "").replace(", ", " or "), text)
     text = re.sub(r"Annotated\[(.*?), .*\]", r"\1", text)
     return f"`{text.replace(' | None', '').replace('|', 'or')}`"

@@ -14,13 +14,16 @@ import pandas as pd
 
 from audit.data.images import Decoded, thumbnail
 from audit.engine.batches import chunks, outcomes, read_batch
+from audit.engine.concept_pass import concept_rows
+from audit.engine.explaining import Explaining
+from audit.engine.intervene_pass import intervene_rows
 from audit.engine.job import Job
 from audit.engine.passes import corrupt_rows, embed_rows, member_rows
+from audit.engine.quality_pass import quality_rows
 from audit.engine.sampling import fixed_sample
 from audit.explanations.crosscheck import cross_check
-from audit.explanations.methods import get_method
-from audit.explanations.regions import region_mass, total_attribution
-from audit.models.adapter import GradientPass, ModelAdapter, Targets
+from audit.explanations.maps import Maps
+from audit.models.adapter import ModelAdapter
 from audit.run.plan import Shard
 from audit.run.shards import Receipt, write_shard
 
@@ -43,6 +46,7 @@ class Worker:
     def __init__(self, job: Job, adapter: ModelAdapter) -> None:
         self.job = job
         self.adapter = adapter
+        self._least = 0.0  # forward-equivalents that the shard at hand takes at least
 
     def use_sample(self, sample: tuple[int, ...]) -> None:
         """Learn which images are explained, once every model has predicted."""
@@ -56,11 +60,20 @@ class Worker:
         Receipt
             Also stored in the shard's file.
         """
-        started = time.monotonic()
+        started, before = time.monotonic(), self.adapter.used
+        self._least = self._explaining.least_used = 0.0
         rows, maps = self._compute(shard)
         statuses = dict(Counter(rows["status"])) if len(rows) else {}
-        seconds = round(time.monotonic() - started, 3)
-        receipt = Receipt(self.job.fingerprint, self.job.model, shard, statuses, self.adapter.micro_batch, seconds)
+        receipt = Receipt(
+            self.job.fingerprint,
+            self.job.model,
+            shard,
+            statuses,
+            self.adapter.micro_batch,
+            seconds=round(time.monotonic() - started, 3),
+            used=self.adapter.used - before,
+            least=self._least + self._explaining.least_used,
+        )
         write_shard(self.job.run, receipt, rows, maps)
         return receipt
 
@@ -75,12 +88,44 @@ class Worker:
                 return self._rows(list(self.job.sample[place]), explain=True)
             case "crosscheck":
                 return self._cross_check(self._spread(shard.stop)), {}
+            case "quality":
+                return self._quality(place), {}
+            case "intervene":
+                rows, self._least = intervene_rows(self.job, self.adapter, self._changed[place])
+                return rows, {}
+            case "concepts":
+                return concept_rows(self._explaining, self.job.concepts[shard.start]), {}
             case "embed":
-                return embed_rows(self.job, self.adapter, self._embedded[place]), {}
+                return self._counted(embed_rows(self.job, self.adapter, self._embedded[place])), {}
             case "corrupt":
-                return corrupt_rows(self.job, self.adapter, self._corrupted[place]), {}
+                return self._counted(corrupt_rows(self.job, self.adapter, self._corrupted[place])), {}
             case "members":
-                return member_rows(self.job, self.adapter, every), {}
+                return self._counted(member_rows(self.job, self.adapter, every)), {}
+
+    def _counted(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows that cost one forward pass each."""
+        self._least = float((rows["status"] != "not_measured").sum()) if len(rows) else 0.0
+        return rows
+
+    def _quality(self, place: slice) -> pd.DataFrame:
+        """Measures of the maps of some images of the sample."""
+        config = self.job.quality
+        if config is None:
+            return pd.DataFrame()
+        chosen = self._spread(config.sample)
+        again = min(config.repeat_images, len(chosen))
+        repeated = frozenset(chosen[number * len(chosen) // again] for number in range(again))
+        rows, self._least = quality_rows(self._explaining, chosen[place], repeated)
+        return rows
+
+    @cached_property
+    def _explaining(self) -> Explaining:
+        return Explaining(self.job, self.adapter)
+
+    @cached_property
+    def _changed(self) -> tuple[int, ...]:
+        config = self.job.interventions
+        return fixed_sample(self.job.source.rows, config.sample, self.job.seed) if config else ()
 
     @cached_property
     def _embedded(self) -> tuple[int, ...]:
@@ -94,12 +139,14 @@ class Worker:
 
     def _rows(self, positions: list[int], explain: bool) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
         rows: list[dict[str, Any]] = []
-        maps: dict[str, list[Any]] = {method: [] for method in self.job.explanations.methods} if explain else {}
+        maps: dict[str, list[Any]] = {method: [] for method in self._explaining.methods} if explain else {}
         for chunk in chunks(positions, self.job.micro_batch):
             decoded, images = self._read(chunk)
             found = self._explained(chunk, decoded, images, maps) if explain else self._predicted(images)
             for position, item, values in zip(chunk, decoded, found, strict=True):
                 rows.append(self._row(position, item, values))
+        if not explain:
+            self._least = float(len(positions))
         return pd.DataFrame(rows), maps
 
     def _read(self, positions: list[int]) -> tuple[list[Decoded], np.ndarray]:
@@ -112,89 +159,18 @@ class Worker:
         self, positions: list[int], decoded: list[Decoded], images: np.ndarray, maps: dict[str, list[Any]]
     ) -> list[dict[str, Any]]:
         """Prediction, targets and maps of a batch from one pass."""
-        spec = self.adapter.spec
-        if not self._has_gradients:
-            return self._unexplained(positions, decoded, images, maps)
-        layers = (spec.layer,) if spec.layer and "grad_cam" in maps else ()
-        done = self.adapter.gradient_pass(images, self._targets(positions), layers)
-        values = outcomes(spec, self.job.outputs, done.scores)
-        for index, (position, item) in enumerate(zip(positions, decoded, strict=True)):
-            values[index] |= {
-                "target": int(done.targets[index]),
-                "target_class": spec.classes[int(done.targets[index])],
-                "score": _finite(done.explained[index]),
-            }
+        batch, values = self._explaining.rows(positions, decoded, images, maps)
+        for position, item in zip(positions, decoded, strict=True):
             self._keep_thumbnail(position, item)
-        for method, kept in maps.items():
-            self._add_maps(method, done, images, positions, decoded, values, kept)
-        return values
-
-    @property
-    def _has_gradients(self) -> bool:
-        return "gradients" in self.adapter.spec.capabilities
-
-    def _unexplained(
-        self, positions: list[int], decoded: list[Decoded], images: np.ndarray, maps: dict[str, list[Any]]
-    ) -> list[dict[str, Any]]:
-        """Predictions of a black box, whose maps are not measured and say so."""
-        values = self._predicted(images)
-        for row, position, item in zip(values, positions, decoded, strict=True):
-            self._keep_thumbnail(position, item)
-            for method, kept in maps.items():
-                row |= {f"status_{method}": "not_measured", f"total_{method}": None}
-                kept.append(None)
-        return values
-
-    def _add_maps(
-        self,
-        method: str,
-        done: GradientPass,
-        images: np.ndarray,
-        positions: list[int],
-        decoded: list[Decoded],
-        values: list[dict[str, Any]],
-        kept: list[Any],
-    ) -> None:
-        drawn = get_method(method).maps(done, images, self.adapter.spec.layer)
-        for index, position in enumerate(positions):
-            found = None if drawn is None else drawn[index]
-            status = "not_measured" if found is None else "ok"
-            if decoded[index].array is None:
-                status, found = decoded[index].status, None
-            elif found is not None and not np.isfinite(found).all():
-                status, found = "nonfinite", None
-            kept.append(found)
-            values[index][f"status_{method}"] = status
-            values[index][f"total_{method}"] = None if found is None else total_attribution(found)
-            if self.job.regions:
-                values[index] |= self._regions(method, position, found, images.shape[1:3])
-
-    def _regions(
-        self, method: str, position: int, found: np.ndarray | None, size: tuple[int, int]
-    ) -> dict[str, float | str | None]:
-        """Share of the attribution and of the image in each region, as columns of the shard."""
-        labels = self.job.source.regions(position)
-        values: dict[str, float | str | None] = {}
-        if isinstance(labels, np.ndarray) and labels.shape != size:
-            labels = Decoded("wrong_size", detail=f"region map is {labels.shape}, the image {size}")
-        if found is not None and isinstance(labels, np.ndarray):
-            for name, (share, area, status) in region_mass(found, labels, self.job.regions).items():
-                values |= {f"share_{method}_{name}": share, f"area_{name}": area, f"region_{method}_{name}": status}
-        if isinstance(labels, Decoded):
-            values["region_problem"] = labels.detail
-        return values
-
-    def _targets(self, positions: list[int]) -> Targets:
-        if self.job.explanations.target == "predicted":
-            return "predicted"
-        return self.job.outputs.own_target([str(self.job.source.rows["label"].iloc[row]) for row in positions])
+        plain = outcomes(self.adapter.spec, self.job.outputs, batch.scores)
+        return [row | explained for row, explained in zip(plain, values, strict=True)]
 
     def _row(self, position: int, item: Decoded, values: dict[str, Any]) -> dict[str, Any]:
         names = {"position": position, "image_id": str(self.job.source.rows["image_id"].iloc[position])}
         defaults = {"predicted": None, "probabilities": None, "confidence": None, "disagrees": None, "detail": ""}
         image = {"image_status": item.status, "sha256": item.sha256}
         if item.array is None:
-            kept = {key: value for key, value in values.items() if key.startswith("status_")}
+            kept = {key: value for key, value in values.items() if key.startswith(("status_", "reason_"))}
             blank = dict.fromkeys([key for key in values if key not in kept])
             return names | image | blank | defaults | kept | {"status": item.status, "detail": item.detail}
         return names | image | defaults | values
@@ -216,18 +192,12 @@ class Worker:
 
     def _cross_check(self, positions: tuple[int, ...]) -> pd.DataFrame:
         """Compare our maps with an outside implementation, image by image."""
-        if not self._has_gradients or not positions:
+        if not positions:
             return pd.DataFrame()
         decoded, images = self._read(list(positions))
-        layers = (self.adapter.spec.layer,) if self.adapter.spec.layer else ()
-        done = self.adapter.gradient_pass(images, self._targets(list(positions)), layers)
-        drawn = {
-            method: get_method(method).maps(done, images, self.adapter.spec.layer)
-            for method in self.job.explanations.methods
-        }
-        maps: dict[str, list[np.ndarray]] = {
-            method: list(found) for method, found in drawn.items() if found is not None
-        }
+        batch = self._explaining.batch(images, self._explaining.targets(list(positions)))
+        found = self._explaining.maps(batch)
+        maps = {name: list(drawn.raw) for name, drawn in found.items() if isinstance(drawn, Maps)}
         names = self.job.source.rows["image_id"]
         rows = [
             {
@@ -239,14 +209,10 @@ class Worker:
                 "status": check.status,
                 "note": check.note,
             }
-            for check in cross_check(self.adapter, images, done.targets, maps)
+            for check in cross_check(self.adapter, images, batch.targets, maps, self._explaining.methods, self.job.seed)
             if decoded[check.image_index].array is not None
         ]
         return pd.DataFrame(rows)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _save(picture: Any, path: Path) -> None:

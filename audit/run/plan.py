@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from audit.errors import RunError
 from audit.run.files import canonical_json, sha256_bytes, write_json
 
 __all__ = ["STAGES", "Plan", "Shard", "Stage", "cut", "read_plan", "shard_path", "write_plan"]
 
-Stage = Literal["predict", "explain", "crosscheck", "embed", "corrupt", "members"]
+Stage = Literal["predict", "explain", "crosscheck", "quality", "intervene", "concepts", "embed", "corrupt", "members"]
 
-STAGES: tuple[Stage, ...] = ("predict", "explain", "crosscheck", "embed", "corrupt", "members")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 """In the order in which they run; each is a pass over every model."""
 
 
@@ -26,8 +26,8 @@ class Shard:
     ----------
     stage : str
         What the rows are: positions in the data (`predict`), in the explained sample (`explain`,
-        `crosscheck`), in the stage's own fixed sample of the data (`embed`, `corrupt`), or in the
-        model's training images (`members`).
+        `crosscheck`), in those of its images whose maps are measured (`quality`), in the stage's own fixed sample of
+        the data (`intervene`, `embed`, `corrupt`), concepts (`concepts`), or the model's training images (`members`).
     index : int
         Number within the stage.
     start, stop : int

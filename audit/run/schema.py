@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from audit.run.schema_explained import EXPLAINED_TABLES
+
 __all__ = ["SCHEMA_VERSION", "TABLES", "columns"]
 
 SCHEMA_VERSION = 1
@@ -342,6 +344,7 @@ TABLES: dict[str, dict[str, pa.DataType]] = {
         "status": _S,
         "detail": _S,
     },
+    **EXPLAINED_TABLES,
 }
 """Arrow type of every column. `images` and `members` also hold one string column ``attr_NAME`` an attribute."""
 

@@ -16,7 +16,16 @@ import pyarrow.parquet as pq
 from audit.run.files import commit
 from audit.run.plan import Shard, shard_path
 
-__all__ = ["MAP_PREFIX", "Receipt", "read_maps", "read_receipt", "read_rows", "write_shard"]
+__all__ = [
+    "MAP_PREFIX",
+    "Receipt",
+    "explained_shards",
+    "read_columns",
+    "read_maps",
+    "read_receipt",
+    "read_rows",
+    "write_shard",
+]
 
 MAP_PREFIX = "map_"
 """Columns with this prefix hold a method's raw maps as fixed-shape tensors."""
@@ -40,6 +49,8 @@ class Receipt:
         Batch that was really used: memory may have forced a smaller one than planned.
     seconds : float
         Wall time spent on it.
+    used, least : float
+        Forward-equivalents that it took, and the least that its results can be had for.
     """
 
     fingerprint: str
@@ -48,6 +59,8 @@ class Receipt:
     statuses: dict[str, int]
     micro_batch: int
     seconds: float
+    used: float = 0.0
+    least: float = 0.0
 
     def to_json(self) -> str:
         """As one line of JSON."""
@@ -124,6 +137,19 @@ def read_rows(run: Path, model: str, shards: Iterable[Shard]) -> pd.DataFrame:
         names = [name for name in pq.read_schema(path).names if not name.startswith(MAP_PREFIX)]
         frames.append(pq.read_table(path, columns=names).to_pandas())
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def explained_shards(run: Path, model: str) -> list[Path]:
+    """Shard files of a model that hold maps: those of the explain stage, or of the one pass over every image."""
+    folder = run / "shards" / model
+    return sorted(folder.glob("explain-*.parquet")) or sorted(folder.glob("predict-*.parquet"))
+
+
+def read_columns(path: Path, names: Sequence[str]) -> pd.DataFrame:
+    """Some columns of one shard file; those it lacks are left out."""
+    held = pq.read_schema(path).names
+    frame: pd.DataFrame = pq.read_table(path, columns=[name for name in names if name in held]).to_pandas()
+    return frame
 
 
 def read_maps(path: Path, method: str, image_ids: frozenset[str] | None = None) -> dict[str, np.ndarray]:
