@@ -46,7 +46,7 @@ data:
 
 models:
   - name: mine
-    framework: torch            # torch or keras
+    framework: torch            # torch, keras; onnx or callable for a black box, which has scores alone
     # torch: a registered name (plain_cnn, deep_cnn), torchvision:resnet18, or your.module:factory,
     # which is code and needs --trust-code. Weights: safetensors, or a state dict (.pt).
     architecture: torchvision:resnet18
@@ -70,9 +70,19 @@ models:
     # training_data: {manifest: images.csv, label: label, split: {column: split, keep: [train]}}
 
 explanations:
+  # `faircam methods` lists them. With settings: {name: integrated_gradients, steps: 32}
   methods: [saliency, gradient_x_input, grad_cam]
   target: predicted             # explain the predicted class, or: label
   sample: 200                   # images explained, spread over groups and outcomes; or: all
+
+# Whether the maps are evidence: deletion, insertion, randomised weights and more, and a stamp for every method.
+# quality: {sample: 64}
+
+# Predictions with a region of data.regions hidden, and with equal areas elsewhere as a control, by group.
+# interventions: {controls: 3, sample: 500}
+
+# TCAV: does the concept that a group shows move the scores (PyTorch only)?
+# concepts: [{name: glasses, attribute: glasses, group: "yes"}]
 
 # What enters the last layer: errors that come in clusters nobody labelled, and whether the group can be read there.
 # embeddings: {sample: all, dimensions: 256}
