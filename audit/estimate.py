@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from audit.config import AuditConfig
 from audit.engine.local import WorkerProcess
 from audit.pipeline import check_folder
 from audit.preflight import Preflight
@@ -77,12 +78,23 @@ def _passes(checked: Preflight, model: str) -> list[_Pass]:
     copies = len(config.robustness.corruptions) * len(config.robustness.severities) if config.robustness else 0
     found = [
         _Pass("images predicted", images["predict"], "forward"),
-        _Pass("explained", images["explain"], "gradient"),
+        _Pass("explained", images["explain"], "explained"),
+        _Pass("measured for quality", images["quality"], "measured"),
+        _Pass("changed copies", images["intervene"] * _changes(config), "changed"),
         _Pass("embedded", images["embed"], "forward"),
         _Pass("corrupted copies", images["corrupt"] * copies, "corrupted"),
         _Pass("training images", images["members"], "forward"),
     ]
     return [done for done in found if done.images]
+
+
+def _changes(config: AuditConfig) -> int:
+    """Most copies of an image that interventions make, and the image itself."""
+    wanted = config.interventions
+    if wanted is None or config.data.regions is None:
+        return 0
+    regions = len(wanted.regions or config.data.regions.names)
+    return 1 + regions * (1 + wanted.controls + wanted.swap)
 
 
 def _bytes(checked: Preflight, passes: list[_Pass], spec: dict[str, Any], cost: dict[str, float]) -> float:

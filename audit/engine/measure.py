@@ -9,7 +9,9 @@ import numpy as np
 
 from audit.data.corruptions import SEVERITIES, corrupt
 from audit.data.images import Decoded
+from audit.engine.explaining import Explaining
 from audit.engine.job import Job
+from audit.engine.quality_pass import quality_cost
 from audit.models.adapter import ModelAdapter
 
 __all__ = ["measure"]
@@ -28,9 +30,10 @@ def measure(job: Job, adapter: ModelAdapter) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``forward`` and ``gradient``: seconds an image, decoding included; ``corrupted``: seconds for a corrupted copy,
-        its forward pass included; ``batch_bytes``: images of a micro-batch; ``map_bytes``: two input-sized maps of
-        an image.
+        ``forward``: seconds to decode an image and pass it forward; ``explained``: to decode and explain it by every
+        method; ``measured``: to measure the quality of its maps; ``changed``: for a changed copy's forward pass;
+        ``corrupted``: to make a corrupted copy and pass it forward; ``batch_bytes``: images of a micro-batch;
+        ``map_bytes``: an input-sized map of an image by every method.
     """
     source = job.source
     size = min(adapter.micro_batch, len(source.rows))
@@ -43,12 +46,16 @@ def measure(job: Job, adapter: ModelAdapter) -> dict[str, float]:
     if "gradients" in adapter.spec.capabilities:
         layers = (adapter.spec.layer,) if adapter.spec.layer else ()
         gradient = _best(lambda: adapter.gradient_pass(images, "predicted", layers)) / len(images)
+    explaining = Explaining(job, adapter)
+    beyond = explaining.least() - explaining.pass_cost
     return {
         "forward": decode + forward,
-        "gradient": decode + gradient,
+        "explained": decode + gradient + beyond * forward,
+        "measured": quality_cost(explaining, job.quality) * forward if job.quality else 0.0,
+        "changed": forward,
         "corrupted": forward + _corrupting(job),
         "batch_bytes": float(images.nbytes),
-        "map_bytes": 2.0 * 4 * images.shape[1] * images.shape[2],
+        "map_bytes": len(explaining.methods) * 4.0 * images.shape[1] * images.shape[2],
     }
 
 

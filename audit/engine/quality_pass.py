@@ -14,6 +14,7 @@ from audit.engine.explaining import Explaining, region_labels
 from audit.engine.stored import Stored, stored_maps
 from audit.explanations.maps import Maps, resize_map
 from audit.explanations.quality import (
+    REFERENCES,
     Cascade,
     Curve,
     Explained,
@@ -36,7 +37,7 @@ from audit.explanations.quality import (
     spearman,
 )
 
-__all__ = ["quality_rows"]
+__all__ = ["quality_cost", "quality_rows"]
 
 _ROAD_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
@@ -79,6 +80,22 @@ def quality_rows(
     work = _Work(explaining, config, stored, images)
     rows = [*work.faithfulness(), *work.shape(), *work.pointing(), *work.repeats(repeated)]
     return pd.DataFrame(rows, columns=list(_Row._fields)), work.least
+
+
+def quality_cost(explaining: Explaining, config: QualityConfig) -> float:
+    """About how many forward-equivalents it takes to measure the maps of one image."""
+    spec = explaining.adapter.spec
+    names = [name for name, method in explaining.methods.items() if method.refusal(spec) is None]
+    maps = len(names) + len(REFERENCES)
+    cost = float(len(config.fills) * faithfulness_cost(maps, config.steps))
+    if config.road:
+        cost += road_cost(maps, len(_ROAD_SHARES))
+    share = min(1.0, config.repeat_images / config.sample)
+    times = config.copies + (config.levels if "weights" in spec.capabilities else 0)
+    for name in names:
+        again = times * explaining.least([name])
+        cost += share * again if again <= config.most else 0.0
+    return cost
 
 
 class _Work:

@@ -20,7 +20,7 @@ RECTIFIERS = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus)  
 # Operations of the autograd graph, by the name of their node.
 # fmt: off
 _VIEWS = frozenset({
-    "Alias", "Clone", "ReshapeAlias", "Squeeze", "UnsafeView", "Unsqueeze", "View",
+    "Alias", "AsStrided", "Clone", "ReshapeAlias", "Squeeze", "UnsafeView", "Unsqueeze", "View",
 })
 _LINEAR = _VIEWS | {
     "AdaptiveAvgPool2D", "Addmm", "AvgPool2D", "ConstantPadNd", "Convolution", "CudnnBatchNorm", "Div", "Expand",

@@ -156,13 +156,11 @@ class ScoreCam(Explainer):
             scores = batch.adapter.masked_scores(batch.images, masks, empty)
             values = target_probabilities(batch.spec, scores, batch.targets)
             weights[:, part] = np.where(told, values - before[:, None], 0)
-        least = float(len(channels) * (1 + channels.shape[1]))
-        return Maps(np.maximum(np.einsum("nd,ndhw->nhw", weights, channels), 0), least=least)
+        return Maps(np.maximum(np.einsum("nd,ndhw->nhw", weights, channels), 0))
 
     def least(self, spec: ModelSpec) -> float:
-        """One forward pass a channel, which only the layer knows; 1 for the activations."""
-        del spec
-        return 1.0
+        """One forward pass a channel, and one for the activations."""
+        return 1.0 + spec.layer_channels
 
 
 def _scaled(channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

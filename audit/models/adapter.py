@@ -47,7 +47,7 @@ class ModelSpec:
     Attributes
     ----------
     framework : str
-        ``torch``, ``keras`` or ``numpy``.
+        ``torch``, ``keras`` or ``numpy``; ``onnx`` or ``callable`` of a black box.
     input_shape : tuple of int
         ``(H, W, C)`` of one image, channels last, as it crosses the seam.
     classes : tuple of str
@@ -72,6 +72,8 @@ class ModelSpec:
         Layer whose input the embeddings are; None where the model gives none.
     embedding_size : int
         Columns of the embeddings, D; 0 where there are none.
+    layer_channels : int
+        Channels of `layer`; 0 where there is none.
     """
 
     framework: str
@@ -87,6 +89,7 @@ class ModelSpec:
     dtype: str = "float32"
     embedding_layer: str | None = None
     embedding_size: int = 0
+    layer_channels: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -204,6 +204,10 @@ class ChunkedAdapter(ABC):
         """Whether the framework failed for lack of memory."""
         return isinstance(error, MemoryError)
 
+    def _prepared(self) -> AbstractContextManager[object]:
+        """Open while successive micro-batches run, so that what each of them needs is made ready once."""
+        return nullcontext()
+
     def _need(self, capability: str, otherwise: str) -> None:
         if capability not in self._spec.capabilities:
             raise ModelError(otherwise)
@@ -214,19 +218,20 @@ class ChunkedAdapter(ABC):
     def _in_chunks(self, n: int, run: Callable[[slice], Part], cost: float = _FORWARD) -> list[Part]:
         parts: list[Part] = []
         start = 0
-        while start < n:
-            rows = slice(start, min(start + self.micro_batch, n))
-            self.used += cost * (self.micro_batch if self._fixed_shape else rows.stop - start)
-            try:
-                parts.append(run(rows))
-            except Exception as error:
-                if not self._short_of_memory(error):
-                    raise
-                if self.micro_batch == 1:
-                    raise ModelError("memory does not suffice for a single image") from error
-                self.micro_batch //= 2
-            else:
-                start = rows.stop
+        with self._prepared():
+            while start < n:
+                rows = slice(start, min(start + self.micro_batch, n))
+                self.used += cost * (self.micro_batch if self._fixed_shape else rows.stop - start)
+                try:
+                    parts.append(run(rows))
+                except Exception as error:
+                    if not self._short_of_memory(error):
+                        raise
+                    if self.micro_batch == 1:
+                        raise ModelError("memory does not suffice for a single image") from error
+                    self.micro_batch //= 2
+                else:
+                    start = rows.stop
         return parts
 
 

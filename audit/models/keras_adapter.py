@@ -40,7 +40,7 @@ from audit.models.keras_tracing import (
     recorded,
     to_record,
 )
-from audit.models.layer_choice import choose_layer, layer_infos
+from audit.models.layer_choice import channels_of, choose_layer, layer_infos
 from audit.models.rows import CopyRows, MaskRows
 
 __all__ = ["KerasAdapter"]
@@ -110,6 +110,7 @@ class KerasAdapter(ChunkedAdapter):
         check_outputs(tuple(classes), head, output.shape[1], where=where)
         if layer is not None:
             check_layers([layer], self._layers, where=where)
+        chosen = layer or choose_layer(records)
         self._spec = ModelSpec(
             framework="keras",
             input_shape=shape,
@@ -117,13 +118,14 @@ class KerasAdapter(ChunkedAdapter):
             head=head,
             outputs=output.shape[1],
             score=kind,
-            layer=layer or choose_layer(records),
+            layer=chosen,
             device="cuda" if tf.config.list_logical_devices("GPU") else "cpu",
             parameters=self.model.count_params(),
             capabilities=ALL_CAPABILITIES if head_call else ALL_CAPABILITIES - {"embeddings"},
             dtype=dtype,
             embedding_layer=head_call.name if head_call else None,
             embedding_size=int(head_call.source.shape[-1]) if head_call else 0,
+            layer_channels=channels_of(chosen, self._layers),
         )
         if self._end is not None:
             self._prove_cut(output.numpy(), where)

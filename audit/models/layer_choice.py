@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from audit.models.adapter import LayerInfo
 
-__all__ = ["LayerRecord", "choose_layer", "layer_infos"]
+__all__ = ["LayerRecord", "channels_of", "choose_layer", "layer_infos"]
 
 # Layers that only move, shrink or pass on what another layer computed.
 _PASSIVE = ("pool", "dropout", "flatten", "pad", "identity", "permute", "reshape", "upsampl", "crop")
@@ -80,6 +80,11 @@ def layer_infos(records: Iterable[LayerRecord]) -> list[LayerInfo]:
         found.pop(record.name, None)
         found[record.name] = LayerInfo(record.name, record.kind, record.shape)
     return list(found.values())
+
+
+def channels_of(name: str | None, layers: Iterable[LayerInfo]) -> int:
+    """Channels of a layer's output; 0 without a layer."""
+    return next((layer.shape[-1] for layer in layers if layer.name == name), 0)
 
 
 def _spatial(record: LayerRecord) -> bool:

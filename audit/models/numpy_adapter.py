@@ -81,6 +81,7 @@ class NumpyAdapter(ChunkedAdapter):
             dtype=dtype,
             embedding_layer=HEAD,
             embedding_size=self._b1.size,
+            layer_channels=self._b1.size,
         )
 
     def _scores(self, images: np.ndarray) -> np.ndarray:

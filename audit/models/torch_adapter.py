@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from audit.models.adapter import ALL_CAPABILITIES, CamKind, GradientPass, LayerP
 from audit.models.cams import TensorOps, combine
 from audit.models.checks import check_layers, check_outputs, looks_like_probabilities, noise_images
 from audit.models.chunked import ChunkedAdapter
-from audit.models.layer_choice import choose_layer, layer_infos
+from audit.models.layer_choice import channels_of, choose_layer, layer_infos
 from audit.models.rows import CopyRows, MaskRows
 from audit.models.torch_tracing import Call, find_head, to_record
 from audit.models.torch_weights import read_weights, write_weights
@@ -75,6 +75,7 @@ class TorchAdapter(ChunkedAdapter):
         self.micro_batch = micro_batch
         self._dtype = getattr(torch, dtype)
         self._cut: nn.Module | None = None
+        self._is_ready = False
         self._device = next((tensor.device for tensor in self.module.parameters()), torch.device("cpu"))
         calls, output = self._trace(input_shape, where)
         records = [to_record(call) for call in calls]
@@ -84,6 +85,7 @@ class TorchAdapter(ChunkedAdapter):
         check_outputs(tuple(classes), head, output.shape[1], where=where)
         if layer is not None:
             check_layers([layer], self._layers, where=where)
+        chosen = layer or choose_layer(records)
         self._spec = ModelSpec(
             framework="torch",
             input_shape=input_shape,
@@ -91,13 +93,14 @@ class TorchAdapter(ChunkedAdapter):
             head=head,
             outputs=output.shape[1],
             score=kind,
-            layer=layer or choose_layer(records),
+            layer=chosen,
             device=str(self._device),
             parameters=sum(parameter.numel() for parameter in self.module.parameters()),
             capabilities=self._capabilities(input_shape),
             dtype=dtype,
             embedding_layer=self._head.name if self._head else None,
             embedding_size=self._head.size if self._head else 0,
+            layer_channels=channels_of(chosen, self._layers),
         )
 
     def close(self) -> None:
@@ -112,7 +115,10 @@ class TorchAdapter(ChunkedAdapter):
 
     @contextmanager
     def ready(self) -> Iterator[nn.Module]:
-        """The module in evaluation mode, frozen, cut before its softmax; undone at the end."""
+        """The module in evaluation mode, frozen, cut before its softmax; undone at the end of the outermost."""
+        if self._is_ready:
+            yield self.module
+            return
         training = [module for module in self.module.modules() if module.training]
         learning = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         with ExitStack() as undo:
@@ -127,7 +133,12 @@ class TorchAdapter(ChunkedAdapter):
             for parameter in learning:
                 undo.callback(parameter.requires_grad_, True)
                 parameter.requires_grad_(False)
+            undo.callback(setattr, self, "_is_ready", False)
+            self._is_ready = True
             yield self.module
+
+    def _prepared(self) -> AbstractContextManager[object]:
+        return self.ready()
 
     def tensor(self, images: np.ndarray) -> torch.Tensor:
         """Images as ``(N, C, H, W)`` on the model's device, a copy that the model may overwrite."""
