@@ -49,7 +49,7 @@ class Faulty(Explainer):
         raw = np.abs(batch.gradients.input_gradient).max(axis=3)
         match self.fault:
             case "mates":
-                return Maps(raw / raw.max())
+                return Maps(raw * batch.images.std())
             case "negative":
                 return Maps(raw - raw.mean())
             case "noise":
