@@ -188,7 +188,8 @@ class Worker:
     def _spread(self, count: int) -> tuple[int, ...]:
         """Positions of a few images, evenly over the sample."""
         sample = self.job.sample
-        return tuple(sample[place * len(sample) // count] for place in range(min(count, len(sample))))
+        count = min(count, len(sample))
+        return tuple(sample[place * len(sample) // count] for place in range(count))
 
     def _cross_check(self, positions: tuple[int, ...]) -> pd.DataFrame:
         """Compare our maps with an outside implementation, image by image."""
