@@ -130,6 +130,12 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
     trust_code: TrustCode = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; overrides the config.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", metavar="DIR", help="Keep shards there by content; a later run takes over what it can."
+        ),
+    ] = None,
 ) -> None:
     """Audit one or more models and write the run folder."""
     from audit.config import AuditConfig, load_config
@@ -148,7 +154,7 @@ def run(
             say(line)
         return
     with Bars() as bars:
-        done = run_audit(checked, out, resume=resume, trust_code=trust_code, progress=bars.update)
+        done = run_audit(checked, out, resume=resume, trust_code=trust_code, progress=bars.update, cache=cache)
     _tell(done)
     say(f"Next: faircam report {out}   or   faircam dashboard {out}")
     if not done.complete:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from audit.config import AuditConfig
 from audit.data.corruptions import SEVERITIES
+from audit.engine.cache import ShardCache
 from audit.engine.local import Crew, WorkerProcess
 from audit.engine.sampling import choose_sample
 from audit.errors import RunError
@@ -24,7 +25,7 @@ from audit.explanations.registry import build, describe_method
 from audit.preflight import Preflight
 from audit.results import write_results
 from audit.run import Run, open_run
-from audit.run.files import lock, write_json
+from audit.run.files import canonical_json, lock, sha256_bytes, write_json
 from audit.run.plan import STAGES, Plan, Shard, Stage, read_plan, write_plan
 from audit.run.schema import SCHEMA_VERSION
 from audit.run.shards import read_receipt, read_rows
@@ -46,7 +47,13 @@ def silent(stage: str, model: str, done: int, total: int) -> None:
 
 
 def run_audit(
-    checked: Preflight, out: Path, *, resume: bool = False, trust_code: bool = False, progress: Progress = silent
+    checked: Preflight,
+    out: Path,
+    *,
+    resume: bool = False,
+    trust_code: bool = False,
+    progress: Progress = silent,
+    cache: Path | None = None,
 ) -> Run:
     """Carry out an audit, or the rest of one.
 
@@ -63,6 +70,8 @@ def run_audit(
         Whether import paths in the config may be followed; recorded.
     progress : Progress
         Told of every committed shard.
+    cache : Path, optional
+        Folder where shards are kept by their content, for this run and later ones.
 
     Returns
     -------
@@ -85,7 +94,7 @@ def run_audit(
             stack.callback(workers[model.name].close)
         for worker in workers.values():
             worker.wait_until_ready()
-        return execute(checked, workers, out, {"trust_code": trust_code}, progress)
+        return execute(checked, workers, out, {"trust_code": trust_code}, progress, cache)
 
 
 def check_folder(out: Path, plan: Plan, resume: bool) -> None:
@@ -114,7 +123,14 @@ def check_folder(out: Path, plan: Plan, resume: bool) -> None:
         )
 
 
-def execute(checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dict[str, Any], progress: Progress) -> Run:
+def execute(
+    checked: Preflight,
+    crews: Mapping[str, Crew],
+    out: Path,
+    notes: dict[str, Any],
+    progress: Progress,
+    cache: Path | None = None,
+) -> Run:
     """Run every shard that is not committed, then build the tables and the record."""
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -123,8 +139,9 @@ def execute(checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dic
             write_plan(out, checked.plan)
         record = _first_record(checked, crews, notes)
         write_json(out / "run.json", record)
-        for crew in crews.values():
-            crew.begin(out, checked.plan.fingerprint)
+        for name, crew in crews.items():
+            kept = None if cache is None else ShardCache(cache, identity(checked, name))
+            crew.begin(out, checked.plan.fingerprint, kept)
         _do("predict", checked.plan, crews, out, progress)
         sample = _sample(checked, out)
         for crew in crews.values():
@@ -134,6 +151,18 @@ def execute(checked: Preflight, crews: Mapping[str, Crew], out: Path, notes: dic
         record["timings"] = _timings(checked.plan, out, time.monotonic() - started)
         write_results(checked, out, record)
     return open_run(out)
+
+
+def identity(checked: Preflight, model: str) -> str:
+    """Digest of what every shard of a model depends on beside the images: its file, its configuration, versions."""
+    config = next(each for each in checked.config.models if each.name == model)
+    content = {
+        "model": config.model_dump(mode="json", exclude={"name", "training", "training_data"}),
+        "file": checked.plan.content["models"][model],
+        "versions": checked.plan.content["versions"],
+        "execution": checked.config.execution.model_dump(mode="json"),
+    }
+    return sha256_bytes(canonical_json(content))
 
 
 def _do(stage: Stage, plan: Plan, crews: Mapping[str, Crew], out: Path, progress: Progress) -> None:

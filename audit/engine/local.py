@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol
 
 from audit import errors
 from audit.config import AuditConfig
+from audit.engine.cache import ShardCache
 from audit.engine.worker import Worker
 from audit.errors import FaircamError, IncompleteRun
 from audit.run.plan import Shard
@@ -30,8 +31,8 @@ class Crew(Protocol):
     description: dict[str, Any]
     """What the record says of the model."""
 
-    def begin(self, run: Path, fingerprint: str) -> None:
-        """Say where to commit."""
+    def begin(self, run: Path, fingerprint: str, cache: ShardCache | None = None) -> None:
+        """Say where to commit, and where shards of other runs may lie."""
         ...
 
     def use_sample(self, sample: Sequence[int]) -> None:
@@ -91,9 +92,10 @@ class WorkerProcess:
         cost: dict[str, float] = self._answer()["cost"]
         return cost
 
-    def begin(self, run: Path, fingerprint: str) -> None:
-        """Say where to commit."""
-        self._order(run=str(run.resolve()), fingerprint=fingerprint)
+    def begin(self, run: Path, fingerprint: str, cache: ShardCache | None = None) -> None:
+        """Say where to commit, and where shards of other runs may lie."""
+        kept = None if cache is None else [str(cache.folder.resolve()), cache.identity]
+        self._order(run=str(run.resolve()), fingerprint=fingerprint, cache=kept)
 
     def use_sample(self, sample: Sequence[int]) -> None:
         """Say which images are explained."""
@@ -157,10 +159,11 @@ class InlineCrew:
         self.worker = worker
         self.description = description
 
-    def begin(self, run: Path, fingerprint: str) -> None:
-        """Say where to commit."""
+    def begin(self, run: Path, fingerprint: str, cache: ShardCache | None = None) -> None:
+        """Say where to commit, and where shards of other runs may lie."""
         from dataclasses import replace
 
+        self.worker.cache = cache
         self.worker.job = replace(self.worker.job, run=run, fingerprint=fingerprint)
 
     def use_sample(self, sample: Sequence[int]) -> None:

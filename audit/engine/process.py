@@ -48,6 +48,7 @@ def _listen(stream: TextIO, orders: queue.SimpleQueue[str]) -> None:
 
 def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     from audit.data.manifest import load_dataset
+    from audit.engine.cache import ShardCache
     from audit.engine.job import FileSource, Job, OutputMap
     from audit.engine.labels import audit_classes
     from audit.engine.measure import measure
@@ -72,7 +73,8 @@ def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
         if "measure" in order:
             _answer(answers, cost=measure(job, adapter))
         elif "run" in order:
-            worker = Worker(replace(job, run=Path(order["run"]), fingerprint=order["fingerprint"]), adapter)
+            cache = ShardCache(Path(order["cache"][0]), order["cache"][1]) if order["cache"] else None
+            worker = Worker(replace(job, run=Path(order["run"]), fingerprint=order["fingerprint"]), adapter, cache)
         elif worker is not None and "sample" in order:
             worker.use_sample(tuple(order["sample"]))
         elif worker is not None:

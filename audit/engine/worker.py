@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 
 from audit.data.images import Decoded, thumbnail
 from audit.engine.batches import chunks, outcomes, read_batch
+from audit.engine.cache import ShardCache
 from audit.engine.concept_pass import concept_rows
 from audit.engine.explaining import Explaining
 from audit.engine.intervene_pass import intervene_rows
@@ -41,11 +43,14 @@ class Worker:
         What to compute, on what.
     adapter : ModelAdapter
         The loaded model.
+    cache : ShardCache, optional
+        Where shards of other runs may lie.
     """
 
-    def __init__(self, job: Job, adapter: ModelAdapter) -> None:
+    def __init__(self, job: Job, adapter: ModelAdapter, cache: ShardCache | None = None) -> None:
         self.job = job
         self.adapter = adapter
+        self.cache = cache
         self._least = 0.0  # forward-equivalents that the shard at hand takes at least
 
     def use_sample(self, sample: tuple[int, ...]) -> None:
@@ -60,6 +65,10 @@ class Worker:
         Receipt
             Also stored in the shard's file.
         """
+        key = self.cache.key(self.job, shard, self._positions(shard)) if self.cache else None
+        taken = self._taken(key, shard)
+        if taken is not None:
+            return taken
         started, before = time.monotonic(), self.adapter.used
         self._least = self._explaining.least_used = 0.0
         rows, maps = self._compute(shard)
@@ -75,39 +84,69 @@ class Worker:
             least=self._least + self._explaining.least_used,
         )
         write_shard(self.job.run, receipt, rows, maps)
+        if self.cache and key:
+            self.cache.keep(key, self.job.run, receipt)
         return receipt
+
+    def _taken(self, key: str | None, shard: Shard) -> Receipt | None:
+        """A shard of another run with the same content, and the pictures that go with it."""
+        if self.cache is None or key is None:
+            return None
+        fresh = Receipt(self.job.fingerprint, self.job.model, shard, {}, self.adapter.micro_batch, seconds=0.0)
+        taken = self.cache.take(key, self.job.run, fresh)
+        if taken is not None and (shard.stage == "explain" or self.job.explanations.sample == "all"):
+            for position in self._positions(shard) if shard.stage in ("predict", "explain") else ():
+                self._keep_thumbnail(position, self.job.source.read(position))
+        return taken
+
+    def _positions(self, shard: Shard) -> Sequence[int]:
+        """Rows of the data that a shard is about; none for training images and concepts."""
+        place = slice(shard.start, shard.stop)
+        match shard.stage:
+            case "predict":
+                return range(shard.start, shard.stop)
+            case "explain":
+                return self.job.sample[place]
+            case "quality":
+                return self._spread(self.job.quality.sample)[place] if self.job.quality else ()
+            case "intervene":
+                return self._changed[place]
+            case "embed":
+                return self._embedded[place]
+            case "corrupt":
+                return self._corrupted[place]
+        return ()
 
     def _compute(self, shard: Shard) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
         """Rows and maps of a shard, by its stage."""
-        place = slice(shard.start, shard.stop)
-        every = list(range(shard.start, shard.stop))
+        positions = list(self._positions(shard))
         match shard.stage:
             case "predict":
-                return self._rows(every, explain=self.job.explanations.sample == "all")
+                return self._rows(positions, explain=self.job.explanations.sample == "all")
             case "explain":
-                return self._rows(list(self.job.sample[place]), explain=True)
+                return self._rows(positions, explain=True)
             case "crosscheck":
                 return self._cross_check(self._spread(shard.stop)), {}
             case "quality":
-                return self._quality(place), {}
+                return self._quality(positions), {}
             case "intervene":
-                rows, self._least = intervene_rows(self.job, self.adapter, self._changed[place])
+                rows, self._least = intervene_rows(self.job, self.adapter, positions)
                 return rows, {}
             case "concepts":
                 return concept_rows(self._explaining, self.job.concepts[shard.start]), {}
             case "embed":
-                return self._counted(embed_rows(self.job, self.adapter, self._embedded[place])), {}
+                return self._counted(embed_rows(self.job, self.adapter, positions)), {}
             case "corrupt":
-                return self._counted(corrupt_rows(self.job, self.adapter, self._corrupted[place])), {}
+                return self._counted(corrupt_rows(self.job, self.adapter, positions)), {}
             case "members":
-                return self._counted(member_rows(self.job, self.adapter, every)), {}
+                return self._counted(member_rows(self.job, self.adapter, range(shard.start, shard.stop))), {}
 
     def _counted(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows that cost one forward pass each."""
         self._least = float((rows["status"] != "not_measured").sum()) if len(rows) else 0.0
         return rows
 
-    def _quality(self, place: slice) -> pd.DataFrame:
+    def _quality(self, positions: Sequence[int]) -> pd.DataFrame:
         """Measures of the maps of some images of the sample."""
         config = self.job.quality
         if config is None:
@@ -115,7 +154,7 @@ class Worker:
         chosen = self._spread(config.sample)
         again = min(config.repeat_images, len(chosen))
         repeated = frozenset(chosen[number * len(chosen) // again] for number in range(again))
-        rows, self._least = quality_rows(self._explaining, chosen[place], repeated)
+        rows, self._least = quality_rows(self._explaining, positions, repeated)
         return rows
 
     @cached_property

@@ -178,7 +178,8 @@ class TorchAdapter(ChunkedAdapter):
     def _masked_scores(self, part: MaskRows) -> np.ndarray:
         with self.ready() as module, torch.no_grad():
             owner = self._on_device(part.owner)
-            shown, change = (self._on_device(few)[owner] for few in (part.sources, part.fill - part.sources))
+            few = (part.sources, part.fill - part.sources)
+            shown, change = (self._on_device(array).index_select(0, owner) for array in few)
             hidden = (1 - self._on_device(part.masks))[..., None]
             return _numpy(module(_channels_first(torch.addcmul(shown, hidden, change))).to(self._dtype))
 
@@ -194,7 +195,7 @@ class TorchAdapter(ChunkedAdapter):
 
     def _copies(self, part: CopyRows, owner: torch.Tensor) -> torch.Tensor:
         """``(B, H, W, C)``: channels last throughout, which is several times faster than its transpose."""
-        made = self._on_device(part.sources)[owner]
+        made = self._on_device(part.sources).index_select(0, owner)
         if part.scales is not None:
             scales = self._on_device(part.scales)[:, None, None, None]
             made = made * scales

@@ -19,7 +19,9 @@ from audit.run.plan import Shard, shard_path
 __all__ = [
     "MAP_PREFIX",
     "Receipt",
+    "copy_shard",
     "explained_shards",
+    "held_receipt",
     "read_columns",
     "read_maps",
     "read_receipt",
@@ -93,8 +95,10 @@ def write_shard(run: Path, receipt: Receipt, rows: pd.DataFrame, maps: Mapping[s
         table = table.append_column(MAP_PREFIX + method, _tensor_column(values))
     metadata = {**(table.schema.metadata or {}), _KEY: receipt.to_json().encode()}
     metadata.pop(b"pandas", None)
-    table = table.replace_schema_metadata(metadata)
-    path = shard_path(run, receipt.model, receipt.shard)
+    _commit(shard_path(run, receipt.model, receipt.shard), table.replace_schema_metadata(metadata))
+
+
+def _commit(path: Path, table: pa.Table) -> None:
     plain = [name for name in table.column_names if not name.startswith(MAP_PREFIX)]
     # Raw maps look like noise to a compressor: trying costs more time than the rest of the shard and saves nothing.
     compression = dict.fromkeys(table.column_names, "none") | dict.fromkeys(plain, "zstd")
@@ -119,9 +123,20 @@ def _tensor_column(values: Sequence[Any]) -> pa.Array:
     return pa.ExtensionArray.from_storage(kind, storage)
 
 
+def copy_shard(source: Path, target: Path, receipt: Receipt) -> None:
+    """Commit a copy of a shard's file with another receipt."""
+    table = pq.read_table(source)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: receipt.to_json().encode()})
+    _commit(target, table)
+
+
 def read_receipt(run: Path, model: str, shard: Shard) -> Receipt | None:
     """Receipt of a committed shard, or None where the file is absent or torn."""
-    path = shard_path(run, model, shard)
+    return held_receipt(shard_path(run, model, shard))
+
+
+def held_receipt(path: Path) -> Receipt | None:
+    """Receipt in a shard's file, or None where the file is absent or torn."""
     try:
         metadata = pq.read_schema(path).metadata or {}
         return Receipt.from_json(metadata[_KEY])
