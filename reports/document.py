@@ -5,12 +5,15 @@ from __future__ import annotations
 from audit.run import Run
 from reports.format import clean, count
 from reports.nodes import Document
+from reports.sections.agreement import agreement
 from reports.sections.calibration import calibration
 from reports.sections.checks import crosschecks, training
 from reports.sections.closing import limits, methods, provenance
+from reports.sections.concepts import concepts
 from reports.sections.conditions import conditions
-from reports.sections.explanations import explanations
+from reports.sections.explanations import explanations, maps
 from reports.sections.facts import Facts
+from reports.sections.interventions import interventions
 from reports.sections.people import people
 from reports.sections.performance import performance
 from reports.sections.side_by_side import side_by_side
@@ -28,6 +31,10 @@ _SECTIONS = (
     conditions,
     side_by_side,
     explanations,
+    interventions,
+    maps,
+    agreement,
+    concepts,
     crosschecks,
     training,
     limits,
@@ -49,8 +56,9 @@ def build_document(run: Run) -> Document:
     -------
     Document
         Sections in the order in which a reviewer reads them: verdicts, data, performance, confidence, what lies
-        beyond the named groups, other conditions, models side by side, explanations, cross-checks, training,
-        limits, methods, provenance.
+        beyond the named groups, other conditions, models side by side, explanations with their stamps,
+        interventions, maps, agreement between models, concepts, cross-checks, training, limits, methods,
+        provenance.
     """
     facts = Facts(run)
     return Document(

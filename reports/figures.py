@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from reports.palette import stamp_style
+
 __all__ = [
     "Curve",
     "CurvesFigure",
@@ -39,6 +41,8 @@ class ForestRow:
         The group served worst, or the row over everybody.
     mark : float or None
         A second value to compare with on this row alone, such as a region's area.
+    stamp : str
+        Stamp of the method that the row is about, a key of `palette.STAMPS`; empty where it is about none.
     """
 
     label: str
@@ -50,6 +54,12 @@ class ForestRow:
     status: str = "ok"
     emphasis: Literal["none", "worst", "whole"] = "none"
     mark: float | None = None
+    stamp: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """The label, with the stamp in words."""
+        return f"{self.label} ({stamp_style(self.stamp).word.lower()})" if self.stamp else self.label
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,9 @@ class ForestFigure:
         lines = []
         for row in self.rows:
             if row.value is None:
-                lines.append(f"{row.label}: {row.status}")
+                lines.append(f"{row.spoken}: {row.status}")
                 continue
-            text = f"{row.label}: {row.value:.3f}"
+            text = f"{row.spoken}: {row.value:.3f}"
             if row.low is not None and row.high is not None:
                 text += f", interval {row.low:.3f} to {row.high:.3f}"
             lines.append(text + (f", n {row.n}" if row.n is not None else ""))
@@ -155,13 +165,16 @@ class MapTile:
     alternative : str
         The picture in words.
     caption : str
-        Layer, or the reason why there is no map.
+        Layer, target and score, or the reason why there is no map.
+    stamp : str
+        Whether the method's maps are evidence on this model, a key of `palette.STAMPS`.
     """
 
     method: str
     uri: str | None
     alternative: str
     caption: str = field(default="")
+    stamp: str = ""
 
 
 @dataclass(frozen=True)

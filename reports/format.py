@@ -12,12 +12,15 @@ __all__ = [
     "clean",
     "count",
     "criterion_words",
+    "decimal",
+    "decimals",
     "interval",
     "known",
     "method_words",
     "metric_words",
     "number",
     "p_value",
+    "p_words",
     "plain",
     "rate",
     "rate_with_interval",
@@ -34,7 +37,22 @@ NOTHING = "–"
 # Controls but tab and newline, lone surrogates, marks that reorder text beyond their element, non-characters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\ufffe\uffff]")
 
-_METHODS = {"saliency": "Saliency", "gradient_x_input": "Gradient × input", "grad_cam": "Grad-CAM"}
+_METHODS = {
+    "saliency": "Saliency",
+    "gradient_x_input": "Gradient × input",
+    "grad_cam": "Grad-CAM",
+    "grad_cam_pp": "Grad-CAM++",
+    "hires_cam": "HiResCAM",
+    "layer_cam": "LayerCAM",
+    "score_cam": "Score-CAM",
+    "smooth_grad": "SmoothGrad",
+    "integrated_gradients": "Integrated gradients",
+    "occlusion": "Occlusion",
+    "rise": "RISE",
+    "random": "Random map",
+    "centre": "Map of the centre",
+    "edges": "Edge detector",
+}
 
 _STATUSES = {
     "ok": "ok",
@@ -46,6 +64,9 @@ _STATUSES = {
     "missing": "missing file",
     "too_large": "more pixels than allowed",
     "nonfinite": "values that are not finite",
+    "not_converged": "not converged: the map does not add up to the difference of the scores",
+    "not_separable": "no direction: images with and without the concept are not told apart",
+    "conditions_on_outcome": "breakdown by an outcome: not tested",
 }
 _METRICS = {
     "true_positive_rate": "true positive rate",
@@ -93,6 +114,19 @@ def signed(value: Any) -> str:
     return f"{float(value):+.3f}" if known(value) else NOTHING
 
 
+def decimal(value: Any) -> str:
+    """A measure with three decimals; one too small for them keeps its size, such as ``3.1e-07``."""
+    if not known(value):
+        return NOTHING
+    number_ = float(value)
+    return f"{number_:.3f}" if abs(number_) >= 0.001 or number_ == 0 else f"{number_:.1e}"
+
+
+def decimals(low: Any, high: Any) -> str:
+    """An interval of a measure, written as `decimal` writes its ends."""
+    return f"[{decimal(low)}, {decimal(high)}]" if known(low) and known(high) else NOTHING
+
+
 def interval(low: Any, high: Any) -> str:
     """An interval, such as ``[0.589, 0.851]``."""
     return f"[{rate(low)}, {rate(high)}]" if known(low) and known(high) else NOTHING
@@ -113,6 +147,12 @@ def p_value(value: Any) -> str:
     if not known(value):
         return NOTHING
     return "< 0.001" if float(value) < 0.001 else f"{float(value):.3f}"
+
+
+def p_words(value: Any) -> str:
+    """A p-value in a sentence: ``p = 0.032``, ``p < 0.001``."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def count(value: Any) -> str:
@@ -142,7 +182,7 @@ def status_words(status: Any) -> str:
 
 
 def method_words(method: Any) -> str:
-    """An explanation method as the literature calls it."""
+    """An explanation method as the literature calls it; the title in a run's record goes before (`reports.methods`)."""
     return _METHODS.get(str(method), plain(method))
 
 

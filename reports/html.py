@@ -12,7 +12,7 @@ from reports.figures import Figure
 from reports.format import clean
 from reports.maps import DIVERGING, UNSIGNED, css_gradient
 from reports.nodes import Block, Document
-from reports.palette import DARK, LIGHT, VERDICTS, Theme, verdict_style
+from reports.palette import DARK, LIGHT, STAMPS, VERDICTS, Theme, stamp_style, verdict_style
 from reports.svg import draw
 
 __all__ = ["render_html"]
@@ -43,6 +43,8 @@ def render_html(document: Document) -> str:
         "draw": _numbered(),
         "verdict": verdict_style,
         "known_verdicts": tuple(VERDICTS),
+        "stamp_style": stamp_style,
+        "known_stamps": tuple(STAMPS),
         "unsigned": css_gradient(UNSIGNED),
         "signed": css_gradient(DIVERGING),
     }

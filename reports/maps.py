@@ -34,7 +34,9 @@ Floats = npt.NDArray[np.float32]
 
 NORMALISATION = "each map divided by its own largest absolute value"
 SIGNED_METHODS = frozenset({"gradient_x_input", "integrated_gradients"})
-"""Methods whose maps tell evidence for the class from evidence against it."""
+"""Methods whose maps tell evidence for the class from evidence against it, where a run's record does not say so."""
+
+_LOSSLESS = 64
 
 UNSIGNED = (
     "#000004",
@@ -79,8 +81,8 @@ def css_gradient(anchors: tuple[str, ...]) -> str:
     return f"linear-gradient(to right, {', '.join(anchors)})"
 
 
-def normalise(values: npt.ArrayLike, *, signed: bool) -> Floats:
-    """Divide a map by its largest absolute value.
+def normalise(values: npt.ArrayLike, *, signed: bool, scale: float | None = None) -> Floats:
+    """Divide a map by its largest absolute value, or by that of several which are to be compared.
 
     Parameters
     ----------
@@ -88,6 +90,8 @@ def normalise(values: npt.ArrayLike, *, signed: bool) -> Floats:
         Raw map.
     signed : bool
         Whether negative values mean something; else they are cut at 0.
+    scale : float, optional
+        What is divided by; values beyond it count as much.
 
     Returns
     -------
@@ -98,8 +102,8 @@ def normalise(values: npt.ArrayLike, *, signed: bool) -> Floats:
     data = np.nan_to_num(np.asarray(values, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     if not signed:
         data = np.maximum(data, 0)
-    largest = float(np.abs(data).max(initial=0.0))
-    return np.asarray(data / largest if largest > 0 else data, np.float32)
+    largest = float(np.abs(data).max(initial=0.0)) if scale is None else scale
+    return np.asarray(np.clip(data / largest, -1, 1) if largest > 0 else data, np.float32)
 
 
 def resize(values: npt.NDArray[np.float32], height: int, width: int) -> Floats:
@@ -143,14 +147,11 @@ def render_map(
     -------
     ndarray of uint8, shape (H, W, 3)
     """
-    raw = np.asarray(values, np.float32)
-    height, width = size or (raw.shape[0], raw.shape[1])
-    data = normalise(resize(np.nan_to_num(raw, nan=0.0, posinf=0.0, neginf=0.0), height, width), signed=signed)
-    table = colours(DIVERGING if signed else UNSIGNED)
-    index = np.rint((data + 1) * 127.5 if signed else data * 255).astype(np.int64)
-    painted = table[index]
+    data = _scaled(values, signed, size, None)
+    painted = _table(signed)[_places(data, signed)]
     if under is None:
         return painted
+    height, width = data.shape
     grey = np.asarray(
         Image.fromarray(under).convert("L").resize((width, height), Image.Resampling.BILINEAR), np.float32
     )
@@ -159,40 +160,73 @@ def render_map(
     return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
 
 
+def _scaled(values: npt.ArrayLike, signed: bool, size: tuple[int, int] | None, scale: float | None) -> Floats:
+    raw = np.asarray(values, np.float32)
+    height, width = size or (raw.shape[0], raw.shape[1])
+    finite = np.nan_to_num(raw, nan=0.0, posinf=0.0, neginf=0.0)
+    return normalise(resize(finite, height, width), signed=signed, scale=scale)
+
+
+def _table(signed: bool) -> Bytes:
+    return colours(DIVERGING if signed else UNSIGNED)
+
+
+def _places(data: Floats, signed: bool) -> Bytes:
+    """Places of normalised values in the colour table."""
+    return np.asarray(np.rint((data + 1) * 127.5 if signed else data * 255), np.uint8)
+
+
 def data_uri(picture: Bytes) -> str:
     """A picture as a ``data:`` address: PNG up to 64 pixels a side, JPEG above."""
+    return _address(Image.fromarray(picture))
+
+
+def _address(image: Image.Image) -> str:
     stream = io.BytesIO()
-    image = Image.fromarray(picture)
-    if max(picture.shape[:2]) <= 64:
+    if max(image.size) <= _LOSSLESS:
         image.save(stream, format="PNG", optimize=True)
         kind = "png"
     else:
-        image.save(stream, format="JPEG", quality=82, subsampling=0)
+        image.convert("RGB").save(stream, format="JPEG", quality=82, subsampling=0)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
-def map_uri(values: npt.ArrayLike, method: str, under: Bytes | None = None, largest: int = 96) -> str:
-    """A method's raw map as a ``data:`` address.
+def map_uri(
+    values: npt.ArrayLike,
+    *,
+    signed: bool,
+    under: Bytes | None = None,
+    largest: int = 96,
+    scale: float | None = None,
+) -> str:
+    """A raw map as a ``data:`` address.
 
     Parameters
     ----------
     values : array_like, shape (h, w)
         Raw map.
-    method : str
-        Decides whether the map is signed.
+    signed : bool
+        Chooses the colour scale.
     under : ndarray of uint8, optional
         Image to lay it over.
     largest : int
         Longest side in pixels; coarser maps laid over an image are enlarged to it.
+    scale : float, optional
+        As in `normalise`; not for maps that are laid over an image.
     """
     raw = np.asarray(values, np.float32)
     height, width = raw.shape
-    scale = largest / max(height, width)
+    factor = largest / max(height, width)
     size = (height, width)
-    if scale < 1 or under is not None:
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return data_uri(render_map(raw, signed=method in SIGNED_METHODS, size=size, under=under))
+    if factor < 1 or under is not None:
+        size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    if under is not None:
+        return data_uri(render_map(raw, signed=signed, size=size, under=under))
+    places = _places(_scaled(raw, signed, size, scale), signed)
+    image = Image.frombytes("P", (size[1], size[0]), places.tobytes())
+    image.putpalette(_table(signed).tobytes())
+    return _address(image)
 
 
 def picture_uri(path: Path, largest: int = 96) -> tuple[str, Bytes] | None:

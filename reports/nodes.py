@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from reports.figures import Figure, MapTile
+from reports.figures import Figure
+from reports.picture_nodes import (
+    Gallery,
+    GalleryCard,
+    GalleryModel,
+    Legend,
+    Panel,
+    SliceCard,
+    SliceCards,
+    StampLegend,
+)
 
 __all__ = [
     "Block",
@@ -26,10 +36,12 @@ __all__ = [
     "GalleryModel",
     "KeyValues",
     "Legend",
+    "Panel",
     "Paragraph",
     "Section",
     "SliceCard",
     "SliceCards",
+    "StampLegend",
     "Table",
     "VerdictCount",
     "VerdictCounts",
@@ -86,10 +98,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, and how it reads."""
+    """One cell.
+
+    Attributes
+    ----------
+    text : str
+    kind : str
+        How it reads.
+    note : str
+        Stands below in small print.
+    stamp : str
+        Stands after the text: whether a method's maps are evidence on a model, a key of `palette.STAMPS`.
+    """
 
     text: str
     kind: Literal["plain", "muted", "strong", "verdict"] = "plain"
+    note: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,10 +142,11 @@ class Table:
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A figure and its caption."""
+    """A figure, its caption, and the stamp of the one method that it is about."""
 
     figure: Figure
     caption: str = ""
+    stamp: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,76 +198,9 @@ class Findings:
     items: tuple[Finding, ...]
 
 
-@dataclass(frozen=True)
-class GalleryModel:
-    """What one model made of one image."""
-
-    name: str
-    outcome: str
-    correct: bool
-    tiles: tuple[MapTile, ...]
-
-
-@dataclass(frozen=True)
-class GalleryCard:
-    """One image with the maps of every model."""
-
-    image_id: str
-    picture: str | None
-    facts: tuple[str, ...]
-    models: tuple[GalleryModel, ...]
-
-
-@dataclass(frozen=True)
-class SliceCard:
-    """Images that belong together without a name: what they are called, what was found, and some of them.
-
-    Attributes
-    ----------
-    title : str
-    symbol, state : str
-        Whether it was confirmed, as a sign and in words.
-    confirmed : bool
-    text : str
-        A sentence with the numbers.
-    pictures : tuple of (str, str)
-        ``data:`` address and the image's name.
-    note : str
-        What is to be said of the pictures.
-    """
-
-    title: str
-    symbol: str
-    state: str
-    confirmed: bool
-    text: str
-    pictures: tuple[tuple[str, str], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class SliceCards:
-    """Slices in the order of their error rates."""
-
-    items: tuple[SliceCard, ...]
-
-
-@dataclass(frozen=True)
-class Legend:
-    """What the two colour scales of the maps mean."""
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Cards under one heading."""
-
-    title: str
-    cards: tuple[GalleryCard, ...]
-
-
 Block: TypeAlias = (
     "Paragraph | Bullets | Callout | KeyValues | Legend | Code | Table | FigureBlock | FigureRow | VerdictCounts"
-    " | Findings | Folded | Gallery | Section | SliceCards"
+    " | Findings | Folded | Gallery | Panel | Section | SliceCards | StampLegend"
 )
 
 

@@ -1,6 +1,6 @@
 """The one palette of documents and dashboard: verdicts, statuses and groups, in light and dark.
 
-Colours, symbols and words only; nothing here draws. A verdict differs by symbol and word as well as by
+Colours, symbols and words only; nothing here draws. A verdict or stamp differs by symbol and word as well as by
 colour, and group colours are those of Okabe and Ito, which people with colour-blindness can tell apart.
 """
 
@@ -14,12 +14,15 @@ __all__ = [
     "GROUP_SHAPES",
     "LIGHT",
     "LINE_COLOURS",
+    "STAMPS",
     "VERDICTS",
     "VERDICT_ORDER",
+    "StampStyle",
     "Theme",
     "VerdictStyle",
     "group_colour",
     "line_colour",
+    "stamp_style",
     "verdict_style",
 ]
 
@@ -121,6 +124,46 @@ VERDICTS: dict[str, VerdictStyle] = {
 
 VERDICT_ORDER = tuple(VERDICTS)
 
+
+@dataclass(frozen=True)
+class StampStyle:
+    """How the stamp of a method on a model looks and reads.
+
+    Attributes
+    ----------
+    word : str
+        As shown to a reader.
+    symbol : str
+        One character, different for every stamp.
+    meaning : str
+        One sentence for a legend.
+    like : str
+        Verdict whose colours it takes.
+    border : str
+        CSS border style, different for every stamp.
+    """
+
+    word: str
+    symbol: str
+    meaning: str
+    like: str
+    border: str
+
+
+STAMPS: dict[str, StampStyle] = {
+    "evidence": StampStyle("Evidence", "✓", "every deciding check that applies was passed", "pass", "solid"),
+    "not_evidence": StampStyle("Not evidence", "✕", "a deciding check failed", "fail", "double"),
+    "inconclusive": StampStyle(
+        "Not settled",
+        "?",
+        "a check is open: the images settle it neither way, or it was not made",
+        "inconclusive",
+        "dashed",
+    ),
+    "not_measured": StampStyle("Not measured", "–", "no check was made on this model", "waived", "dotted"),
+}
+"""Style of every stamp, in the order in which a legend lists them."""
+
 GROUP_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#7f7f7f")
 """Okabe and Ito's colours, the strongest first, black replaced by grey so that dark pages show it."""
 
@@ -138,6 +181,15 @@ def verdict_style(verdict: str | None) -> VerdictStyle:
     known = VERDICTS["error"]
     word = verdict or "No verdict"
     return VerdictStyle(word, known.symbol, known.meaning, known.light, known.dark, known.light_fill, known.dark_fill)
+
+
+def stamp_style(stamp: str | None) -> StampStyle:
+    """Style of a stamp; an unknown one looks as if nothing was measured and keeps its own word."""
+    if stamp in STAMPS:
+        return STAMPS[stamp]
+    nothing = STAMPS["not_measured"]
+    word = stamp or nothing.word
+    return StampStyle(word, nothing.symbol, "not a stamp that this version knows", nothing.like, nothing.border)
 
 
 def line_colour(position: int) -> str:

@@ -23,15 +23,14 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from reports.figures import CurvesFigure, Figure, ForestFigure, ForestRow, Line, LinesFigure
 from reports.format import clean, short
-from reports.palette import line_colour
+from reports.palette import line_colour, stamp_style
 
 __all__ = ["draw"]
 
-_WIDTH = 390.0
+_WIDTH, _SMALL = 390.0, 232.0
 _ROW = 18.0
 _LABELS, _SIZES = 122.0, 48.0
 _LABEL_SIGNS = 21
-_SMALL = 232.0
 _DASHES = ((), (5, 2), (2, 1.5), (6, 2, 1.5, 2))
 _MARKERS = ("o", "s", "D", "^", "P", "v", "*", "h")
 
@@ -131,8 +130,10 @@ def _forest(figure: ForestFigure) -> Canvas:
 def _forest_row(axes: Axes, place: int, row: ForestRow, low: float) -> None:
     worst, whole = row.emphasis == "worst", row.emphasis == "whole"
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
-    weight = "bold" if worst or whole else "normal"
-    axes.text(-0.035, place, short(row.label, _LABEL_SIGNS), ha="right", fontsize=9.5, weight=weight, **beside)
+    sign = f" {stamp_style(row.stamp).symbol}" if row.stamp else ""
+    label = short(row.label, _LABEL_SIGNS - bool(sign)) + sign
+    look: dict[str, Any] = {"fontsize": 9.0 if sign else 9.5, "weight": "bold" if worst or whole else "normal"}
+    axes.text(-0.035, place, label, ha="right", **look, **beside)
     size = f"n={row.n}" if row.n is not None else ""
     axes.text(1.035, place, size, ha="left", fontsize=8.5, color=_ROLES["muted"], **beside)
     if row.value is None:

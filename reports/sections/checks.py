@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports.figures import Curve, CurvesFigure
-from reports.format import NOTHING, clean, count, known, method_words, number, rate, scientific, status_words
+from reports.format import NOTHING, clean, count, known, number, rate, scientific, status_words
 from reports.nodes import Block, Bullets, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section
 from reports.sections.facts import Facts, capped, muted, pick, records
 
@@ -25,7 +25,7 @@ def crosschecks(facts: Facts) -> Section:
         return Section("crosschecks", title, (Callout("Not measured", text),))
     rows: list[tuple[Cell, ...]] = []
     for key, part in table.groupby(["model", "method", "provider"], sort=False):
-        rows += _checked(key, part)
+        rows += _checked(facts, key, part)
     columns = [Column("Method"), Column("Model"), Column("Provider"), Column("Images", numeric=True)]
     columns += [Column("Largest difference", numeric=True), Column("Lowest Spearman", numeric=True), Column("Note")]
     text = (
@@ -37,10 +37,10 @@ def crosschecks(facts: Facts) -> Section:
     return Section("crosschecks", title, (Paragraph(text), capped(title, columns, rows, source="crosschecks")))
 
 
-def _checked(key: Any, part: pd.DataFrame) -> list[tuple[Cell, ...]]:
+def _checked(facts: Facts, key: Any, part: pd.DataFrame) -> list[tuple[Cell, ...]]:
     """One row for what was compared, one for each reason why something was not."""
     model, method, provider = key
-    heads = (Cell(method_words(method)), Cell(clean(model)), Cell(clean(provider)))
+    heads = (Cell(facts.method(method).title), Cell(clean(model)), Cell(clean(provider)))
     rows: list[tuple[Cell, ...]] = []
     for status, some in part.groupby("status", sort=False):
         notes = "; ".join(clean(note) for note in some["note"].dropna().unique() if str(note).strip())

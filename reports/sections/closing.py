@@ -10,6 +10,7 @@ from audit.fairness.metrics import METRICS
 from reports.format import clean, count, known, metric_words, plain
 from reports.nodes import Block, Bullets, Cell, Code, Column, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import MISSING, Facts, interval_name
+from reports.sections.work import work
 
 __all__ = ["limits", "methods", "provenance"]
 
@@ -28,11 +29,6 @@ _INTERVALS = {
     "t_cluster_means": "t interval of a mean of cluster means; a cluster counts once.",
     "bonferroni": "each interval of several widened so that together they hold at 95 %.",
 }
-_MAPS = (
-    "Saliency: largest absolute gradient of the explained score over the colour channels of a pixel.",
-    "Gradient × input: gradient times pixel value, summed over channels; its sign tells for from against.",
-    "Grad-CAM: activations of the named layer, weighted by their mean gradient, summed, negative values cut off.",
-)
 
 
 def limits(facts: Facts) -> Section:
@@ -42,14 +38,27 @@ def limits(facts: Facts) -> Section:
         "A difference between groups does not say what causes it; groups can differ in how hard their images are.",
         "A difference that was not found is not shown to be absent: small groups hide large differences.",
         "A map shows where a score is sensitive. It is no proof of why the model decided as it did.",
-        "The faithfulness of the maps (randomisation, deletion and insertion) was not measured in this version.",
+        *_maps(facts),
         *_not_measured(facts),
         *_small_groups(facts),
         *_unknown_sources(facts),
     ]
-    if facts.regions:
+    if facts.regions and facts.run.table("intervention_groups").empty:
         items.append("A region's share is a correlation; no region was hidden or changed to see what follows.")
     return Section("limits", "What this report does not show", (Bullets(tuple(items)),))
+
+
+def _maps(facts: Facts) -> list[str]:
+    """What is to be said of maps where there are any, with or without stamps."""
+    if facts.run.table("explanations", columns=["image_id"]).empty:
+        return []
+    if facts.run.table("stamps").empty:
+        return ["The faithfulness of the maps (randomisation, deletion and insertion) was not measured in this run."]
+    text = (
+        "A stamp holds for the images on which quality was measured, for the score that was explained and for the "
+        "thresholds of this version. It is not a finding about groups."
+    )
+    return [text]
 
 
 _EXAMINED = {
@@ -62,6 +71,8 @@ _EXAMINED = {
     "shift": "another mix of groups",
     "membership": "whether training images can be told from others",
     "sensitivity": "wrong group labels",
+    "stamps": "whether the maps are evidence",
+    "intervention_groups": "what changes when a region is hidden",
 }
 
 
@@ -113,9 +124,28 @@ def methods(facts: Facts) -> Section:
             "come from permutation tests."
         )
         blocks += [Paragraph(text), Bullets(tuple(items))]
-    if not facts.run.table("explanations").empty:
-        blocks.append(Bullets(_MAPS))
-    return Section("methods", "How it was measured", tuple(blocks))
+    if facts.methods:
+        blocks.append(_explainers(facts))
+    return Section("methods", "How it was measured", (*blocks, *work(facts)))
+
+
+def _explainers(facts: Facts) -> Table:
+    """Explanation methods as the record of the run defines them."""
+    rows = []
+    for method in (facts.method(name) for name in facts.methods):
+        settings = "; ".join(f"{key} {value}" for key, value in method.settings)
+        signs = "for and against the class" if method.signed else "no sign"
+        rows.append(
+            (
+                Cell(method.title),
+                Cell(method.definition or "not recorded"),
+                Cell(settings or "none"),
+                Cell(signs),
+                Cell(method.provider or "not recorded"),
+            )
+        )
+    heads = ("Method", "Definition", "Settings", "Values", "Implementation")
+    return Table("Explanation methods", tuple(Column(head) for head in heads), tuple(rows))
 
 
 def _definition(name: str) -> tuple[Cell, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 from audit.fairness.metrics import METRICS
 from audit.run import Run
 from reports.format import NOTHING, clean, count, interval, known, metric_words, plain, rate, signed, status_words
+from reports.methods import Method, method_of
 from reports.nodes import Cell, Column, Table
 
 __all__ = [
@@ -105,11 +106,39 @@ class Facts:
         return [str(name) for name in (given.values() if isinstance(given, Mapping) else given)]
 
     @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration as the record holds it."""
+        return dict(self.run.record.get("config") or {})
+
+    @property
     def distrusted(self) -> list[str]:
         """Regions on which the config says that a decision ought not to rest."""
-        config = self.run.record.get("config") or {}
-        regions = (config.get("data") or {}).get("regions") or {}
+        regions = (self.config.get("data") or {}).get("regions") or {}
         return [str(name) for name in regions.get("should_not_matter") or []]
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """Names of the explanation methods, in the order of the config where the record says it."""
+        said = (self.config.get("explanations") or {}).get("methods") or []
+        asked = [str(item.get("name") if isinstance(item, Mapping) else item) for item in said]
+        found = self.run.table("explanations", columns=["method"])["method"].dropna().astype(str)
+        seen = list(dict.fromkeys(found))
+        return [name for name in asked if name in seen] + [name for name in seen if name not in asked]
+
+    def method(self, name: Any) -> Method:
+        """What the record says of an explanation method."""
+        return method_of(self.run.record, str(name))
+
+    @cached_property
+    def stamps(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Overall rows of table `stamps`, by model and method."""
+        rows = records(pick(self.run.table("stamps"), check="overall"))
+        return {(str(row["model"]), str(row["method"])): row for row in rows}
+
+    def stamp(self, model: Any, method: Any) -> str:
+        """Whether a method's maps are evidence on a model, not measured where nothing is said."""
+        row = self.stamps.get((str(model), str(method)))
+        return clean(row["result"]) if row is not None and known(row["result"]) else "not_measured"
 
     @property
     def headline(self) -> list[tuple[str, str | None]]:
@@ -238,7 +267,7 @@ def _key(name: str, row: Mapping[str, Any]) -> Cell:
 def capped(
     caption: str,
     columns: Iterable[Column],
-    rows: list[tuple[Cell, ...]],
+    rows: Sequence[tuple[Cell, ...]],
     *,
     source: str,
     note: str = "",

@@ -1,61 +1,91 @@
-"""Which explained images the report shows, and the cards that show them."""
+"""Which explained images the report shows, and how they are told apart by group and outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from reports.figures import MapTile
-from reports.format import clean, known, method_words, plain, rate, status_words
-from reports.maps import map_uri, picture_uri
-from reports.nodes import Gallery, GalleryCard, GalleryModel
+from reports.format import clean, count
+from reports.maps import NORMALISATION
+from reports.nodes import Block, Gallery, GalleryCard, Legend, Paragraph, Section
+from reports.sections.cards import Cards
+from reports.sections.explained import leading
 from reports.sections.facts import MISSING, Facts, records
 
-__all__ = ["MOST_BYTES", "MOST_IMAGES", "choose", "galleries"]
+__all__ = ["MOST_BYTES", "MOST_IMAGES", "Shown", "choose", "gallery", "legend"]
 
 MOST_IMAGES = 24
-MOST_BYTES = 3_000_000
+MOST_TILES = 420
+MOST_METHODS = 15
+MOST_BYTES = 1_700_000
 """Pictures take at most this many characters, so that a report stays below 5 MB."""
 
-_OVERLAID = frozenset({"grad_cam"})
+_FEWEST = 4
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Everything a card is made of."""
+class Shown:
+    """What of the explained images is shown.
 
-    facts: Facts
+    Attributes
+    ----------
+    galleries : tuple of Gallery
+    methods : tuple of str
+        Methods with a tile.
+    """
+
+    galleries: tuple[Gallery, ...]
     methods: tuple[str, ...]
-    outcomes: dict[tuple[str, str], dict[str, Any]]
-    explained: dict[tuple[str, str, str], dict[str, Any]]
-    maps: dict[tuple[str, str], dict[str, npt.NDArray[np.float32]]]
+
+    @property
+    def cards(self) -> int:
+        """Images shown."""
+        return sum(len(one.cards) for one in self.galleries)
 
 
-def galleries(facts: Facts) -> list[Gallery]:
+def gallery(facts: Facts) -> Section | None:
+    """The gallery with what is to be said of it; None where there is nothing to show."""
+    shown = _shown(facts)
+    if not shown.galleries:
+        return None
+    explained = facts.run.table("explanations", columns=["image_id"])["image_id"].nunique()
+    methods = count(len(facts.methods))
+    some = f", with the maps of {count(len(shown.methods))} of {methods} methods" if shown.methods else ""
+    text = (
+        f"{count(shown.cards)} of {count(explained)} explained images are shown{some}; the run holds the "
+        f"maps of all. For display, {NORMALISATION}; brightness can therefore not be compared between pictures. "
+        "Maps of a layer are laid over the image in grey, enlarged bilinearly with half-pixel centres. Under each map "
+        "stand its stamp, its layer where it has one, the class that is explained with how it was chosen, and the "
+        "score. Images are chosen by group and outcome, those that a model got wrong first; they illustrate and prove "
+        "nothing. They come from the audited data: whoever receives this report receives these images."
+    )
+    blocks: tuple[Block, ...] = (Paragraph(text, "note"), legend(facts, shown.methods), *shown.galleries)
+    return Section("gallery", "Maps by group and outcome", blocks)
+
+
+def legend(facts: Facts, methods: tuple[str, ...]) -> Legend:
+    """Which methods each colour scale is of."""
+    named = [facts.method(name) for name in methods]
+    unsigned = ", ".join(one.title for one in named if not one.signed)
+    return Legend(unsigned, ", ".join(one.title for one in named if one.signed))
+
+
+def _shown(facts: Facts) -> Shown:
     """Cards by group of the first attribute, those that a model got wrong first."""
-    images = facts.run.table("images")
-    explained = facts.run.table("explanations")
-    predictions = facts.run.table("predictions")
-    seen = set(explained["image_id"])
+    images, predictions = facts.run.table("images"), facts.run.table("predictions")
+    seen = set(facts.run.table("explanations", columns=["image_id"])["image_id"])
     images, predictions = images[images["image_id"].isin(seen)], predictions[predictions["image_id"].isin(seen)]
-    chosen = choose(facts, images, predictions)
-    if not chosen:
-        return []
-    source = _source(facts, explained, predictions, [image for _, image in chosen])
-    rows = {str(row["image_id"]): row for row in records(images)}
-    used, cards = 0, dict[str, list[GalleryCard]]()
-    for group, image in chosen:
-        card = _card(source, rows[image])
-        used += _size(card)
-        if used > MOST_BYTES:
-            break
-        cards.setdefault(group, []).append(card)
-    return [Gallery(clean(group), tuple(found)) for group, found in cards.items()]
+    first = set(leading(facts, facts.methods)[:MOST_METHODS])
+    methods = tuple(name for name in facts.methods if name in first)
+    tiles = max(1, len(methods) * len(facts.run.models))
+    chosen = choose(facts, images, predictions, min(MOST_IMAGES, max(_FEWEST, MOST_TILES // tiles)))
+    cards = Cards.of(facts, methods, MOST_BYTES).make([image for _, image in chosen], facts.run.models)
+    groups: dict[str, list[GalleryCard]] = {}
+    for (group, _), card in zip(chosen, cards, strict=False):
+        groups.setdefault(group, []).append(card)
+    ordered = sorted(groups, key=lambda name: (name.endswith(MISSING), name))
+    return Shown(tuple(Gallery(clean(name), tuple(groups[name])) for name in ordered), methods)
 
 
 def choose(
@@ -66,8 +96,8 @@ def choose(
     Returns
     -------
     list of (str, str)
-        Heading and image, heading by heading: a group of the first attribute, or all images where there
-        is no attribute.
+        Heading and image, in the order in which they were picked, so that any first part of them is spread as
+        evenly: a heading is a group of the first attribute, or all images where there is no attribute.
     """
     right = predictions["label"] == predictions["predicted"]
     wrong = (~right).groupby(predictions["image_id"]).sum()
@@ -76,65 +106,10 @@ def choose(
     for row in records(images):
         group = f"{facts.names[0]}: {row[column]}" if column and column in row else "Explained images"
         cells.setdefault((group, -int(wrong.get(row["image_id"], 0))), []).append(str(row["image_id"]))
-    queues = [cells[key] for key in sorted(cells, key=lambda key: (key[1], key[0]))]
-    named = [key[0] for key in sorted(cells, key=lambda key: (key[1], key[0]))]
+    keys = sorted(cells, key=lambda key: (key[1], key[0]))
     found: list[tuple[str, str]] = []
     depth = 0
-    while len(found) < most and any(depth < len(queue) for queue in queues):
-        found += [(name, queue[depth]) for name, queue in zip(named, queues, strict=True) if depth < len(queue)]
+    while len(found) < most and any(depth < len(cells[key]) for key in keys):
+        found += [(key[0], cells[key][depth]) for key in keys if depth < len(cells[key])]
         depth += 1
-    return sorted(found[:most], key=lambda pair: (pair[0].endswith(MISSING), pair[0]))
-
-
-def _source(facts: Facts, explained: pd.DataFrame, predictions: pd.DataFrame, images: list[str]) -> _Source:
-    explained = explained[explained["image_id"].isin(images)]
-    methods = tuple(str(method) for method in explained["method"].drop_duplicates())
-    rows = {(str(r["model"]), str(r["image_id"]), str(r["method"])): r for r in records(explained)}
-    outcomes = {(str(row["model"]), str(row["image_id"])): row for row in records(predictions)}
-    maps = {(model, method): facts.run.maps(model, method, images) for model in facts.run.models for method in methods}
-    return _Source(facts, methods, outcomes, rows, maps)
-
-
-def _card(source: _Source, image: Mapping[str, Any]) -> GalleryCard:
-    name = str(image["image_id"])
-    path = source.facts.run.thumbnail(name)
-    picture = picture_uri(path) if path is not None else None
-    pixels = picture[1] if picture is not None else None
-    facts = [f"label {clean(image['label'])}"]
-    facts += [f"{clean(key)} {clean(image.get(f'attr_{key}'))}" for key in source.facts.names]
-    models = tuple(_model(source, model, name, pixels) for model in source.facts.run.models)
-    return GalleryCard(clean(name), picture[0] if picture is not None else None, tuple(facts), models)
-
-
-def _model(source: _Source, model: str, image: str, pixels: npt.NDArray[np.uint8] | None) -> GalleryModel:
-    row = source.outcomes.get((model, image), {})
-    predicted = row.get("predicted")
-    correct = known(predicted) and predicted == row.get("label")
-    outcome = "no prediction"
-    if known(predicted):
-        sure = f", confidence {rate(row['confidence'])}" if known(row.get("confidence")) else ""
-        outcome = f"says {clean(predicted)}{sure}"
-    tiles = tuple(_tile(source, model, image, method, pixels) for method in source.methods)
-    return GalleryModel(clean(model), outcome, bool(correct), tiles)
-
-
-def _tile(source: _Source, model: str, image: str, method: str, pixels: npt.NDArray[np.uint8] | None) -> MapTile:
-    name = method_words(method)
-    values = source.maps[model, method].get(image)
-    row = source.explained.get((model, image, method), {})
-    if values is None:
-        reason = status_words(row.get("status"))
-        return MapTile(name, None, f"{name}: {reason}", reason if reason != "ok" else "map not kept")
-    uri = map_uri(values, method, under=pixels if method in _OVERLAID else None)
-    details = [clean(row["layer"])] if known(row.get("layer")) else []
-    if known(row.get("target_class")):
-        details.append(f"for {clean(row['target_class'])}")
-    if known(row.get("score_kind")):
-        details.append(plain(str(row["score_kind"])))
-    caption = ", ".join(details)
-    return MapTile(name, uri, f"{name} of {clean(model)} on {clean(image)}, {caption}", caption)
-
-
-def _size(card: GalleryCard) -> int:
-    tiles = sum(len(tile.uri or "") for model in card.models for tile in model.tiles)
-    return len(card.picture or "") + tiles
+    return found[:most]

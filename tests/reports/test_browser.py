@@ -55,7 +55,7 @@ def test_page(browser, report: Path, width: int, scheme: str) -> None:
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in asked if url.startswith("file:")]) == 1
     assert page.locator("h1").inner_text() == "sample run (synthetic)"
-    assert page.locator("main > section > h2").count() == 13
+    assert page.locator("main > section > h2").count() == 16
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"

@@ -26,6 +26,14 @@ from reports.svg import draw
         (say.rate(None), "–"),
         (say.rate(pd.NA), "–"),
         (say.interval(0.589, 0.8514), "[0.589, 0.851]"),
+        (say.decimal(0.0125), "0.013"),
+        (say.decimal(-3.14e-7), "-3.1e-07"),
+        (say.decimal(0), "0.000"),
+        (say.decimal(None), "–"),
+        (say.decimals(0.0001, 0.25), "[1.0e-04, 0.250]"),
+        (say.decimals(0.1, None), "–"),
+        (say.p_words(0.0004), "p < 0.001"),
+        (say.p_words(0.25), "p = 0.250"),
         (say.interval(0.5, None), "–"),
         (say.p_value(0.0004), "< 0.001"),
         (say.p_value(0.0104), "0.010"),
@@ -118,7 +126,7 @@ def test_shrinking_averages() -> None:
 def test_data_uris_are_small_pictures() -> None:
     small = data_uri(render_map(np.random.default_rng(0).random((48, 48)), signed=False))
     assert small.startswith("data:image/png;base64,")
-    large = map_uri(np.random.default_rng(0).random((224, 224)), "saliency")
+    large = map_uri(np.random.default_rng(0).random((224, 224)), signed=False)
     assert large.startswith("data:image/jpeg;base64,")
     with Image.open(io.BytesIO(base64.b64decode(large.split(",")[1]))) as opened:
         assert opened.size == (96, 96)

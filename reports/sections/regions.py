@@ -1,0 +1,175 @@
+"""Share of the attribution that falls into each region: over everybody, by group, and the gaps between groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from reports.figures import ForestFigure, ForestRow
+from reports.format import NOTHING, clean, count, interval, known, rate, status_words
+from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
+from reports.sections.explained import asked, crossed, forest_row, leading, method_cell
+from reports.sections.explained_gaps import SHARE, gap_table, gaps_of, share_sentences
+from reports.sections.facts import VALUE_COLUMNS, Facts, capped, muted, pick, records, value_cells
+
+__all__ = ["regions"]
+
+_MOST_ROWS_DRAWN = 24
+_MOST_REGIONS_DRAWN = 4
+_OPEN_ROWS = 32
+_TEXT = (
+    "Share of the absolute attribution that falls into a region, mean over images. The upright tick is the "
+    "region's mean share of the image: what an even spread would give. A share says where a map lies, not "
+    "that the decision would change without the region. Beside each method stands its stamp on that model."
+)
+_GAPS = (
+    "How far the groups' mean shares are apart: the two groups that are furthest apart, among all explained images, "
+    "and among images matched on label and on the model's confidence, so that groups are compared on images that the "
+    "model finds alike. Each interval is one of the largest difference over all groups (pairwise Welch intervals of "
+    "cluster means at Bonferroni's level), so it starts at 0 where no difference is shown. p is that of a permutation "
+    "test of no difference between any groups; corrected p is Holm's over the measures and attributes of the same "
+    "model, method and matching. A gap says that attribution falls on the region more in one group's images, not that "
+    "decisions rest on it."
+)
+
+
+def regions(facts: Facts) -> Section:
+    """Figures and tables of table `region_groups`, then the gaps of table `quality_gaps` in the same shares."""
+    table = facts.run.table("region_groups")
+    title = "Share of attribution by region"
+    if table.empty:
+        given = "The data name no regions" if not facts.regions else "Region shares were not computed"
+        text = f"{given}, so it was not measured how much of the attribution falls where."
+        return Section("regions", title, (Callout("Not measured", text),))
+    blocks: list[Block] = [Paragraph(_TEXT)]
+    if facts.distrusted:
+        names = ", ".join(clean(name) for name in facts.distrusted)
+        text = f"The configuration says that the decision ought not to rest on: {names}."
+        blocks.append(Callout("Regions that should not matter", text))
+    blocks += _overall(facts, table)
+    blocks.append(_matrix(facts, pick(table, attribute="overall"), "Region shares over everybody"))
+    for name in [name for name in [*facts.names, *facts.crossings] if (table["attribute"] == name).any()]:
+        blocks += _by_group(facts, table, name)
+    return Section("regions", title, (*blocks, *_gaps(facts)))
+
+
+def _drawn(facts: Facts, table: pd.DataFrame, most: int | None = _MOST_REGIONS_DRAWN) -> list[str]:
+    """Regions, those that should not matter first; at most so many."""
+    named = [*facts.distrusted, *facts.regions, *(str(name) for name in table["region"].dropna().unique())]
+    found = [name for name in dict.fromkeys(named) if (table["region"] == name).any()]
+    return found[:most]
+
+
+def _overall(facts: Facts, table: pd.DataFrame) -> list[Block]:
+    drawn, whole = _drawn(facts, table), pick(table, attribute="overall")
+    blocks: list[Block] = []
+    for region in drawn:
+        figures = []
+        for model in facts.run.models:
+            rows = records(pick(whole, model=model, region=region))[:_MOST_ROWS_DRAWN]
+            if rows:
+                title = f"{clean(model)}: share of attribution in {clean(region)}, by method"
+                lines = [_line(row, *_labelled(facts, row)) for row in rows]
+                figures.append(FigureBlock(_figure(title, lines), title))
+        blocks.append(FigureRow(tuple(figures)))
+    left = whole["region"].nunique() - len(drawn)
+    if left > 0:
+        blocks.append(Paragraph(f"{count(left)} further regions are in the table only.", "note"))
+    return blocks
+
+
+def _labelled(facts: Facts, row: Mapping[str, Any]) -> tuple[str, str]:
+    return facts.method(row["method"]).title, facts.stamp(row["model"], row["method"])
+
+
+def _figure(title: str, lines: list[ForestRow]) -> ForestFigure:
+    highs = [value for line in lines for value in (line.high, line.value, line.mark) if value is not None]
+    top = min(1.0, max([0.1, *highs]) * 1.08)
+    return ForestFigure(
+        title=title,
+        axis="share of absolute attribution",
+        rows=tuple(lines),
+        mark_label="area of the region",
+        bounds=(0.0, top),
+    )
+
+
+def _by_group(facts: Facts, table: pd.DataFrame, name: str) -> list[Block]:
+    part = pick(table, attribute=name)
+    blocks: list[Block] = []
+    method = next(iter(leading(facts, [str(method) for method in part["method"].unique()])))
+    if name in facts.names:
+        for region in facts.distrusted or facts.regions[:2]:
+            figures = []
+            for model in facts.run.models:
+                rows = records(pick(part, model=model, region=region, method=method))[:_MOST_ROWS_DRAWN]
+                if rows:
+                    title = f"{clean(model)}: {clean(region)}, {facts.method(method).title}, by {clean(name)}"
+                    lines = [_line(row, clean(row["group"])) for row in rows]
+                    figures.append(FigureBlock(_figure(title, lines), title, facts.stamp(model, method)))
+            if figures:
+                blocks.append(FigureRow(tuple(figures)))
+    blocks.append(_table(facts, part, name, f"Region shares, by {crossed(name)}", folded=True))
+    return blocks
+
+
+def _line(row: Mapping[str, Any], label: str, stamp: str = "") -> ForestRow:
+    return forest_row(row, label, stamp, mark=float(row["area"]) if known(row["area"]) else None)
+
+
+def _matrix(facts: Facts, whole: pd.DataFrame, caption: str) -> Table:
+    """Regions and methods down, models across, each share with its interval, n and stamp."""
+    found = {(str(r["region"]), str(r["method"]), str(r["model"])): r for r in records(whole)}
+    keys = dict.fromkeys((region, method) for region, method, _ in found)
+    regions_, methods = _drawn(facts, whole, most=None), facts.methods
+    place = {name: number for number, name in enumerate([*regions_, *methods])}
+    models = [name for name in facts.run.models if (whole["model"] == name).any()]
+    rows = []
+    for region, method in sorted(keys, key=lambda key: [place.get(name, len(place)) for name in key]):
+        own = [found.get((region, method, model)) for model in models]
+        areas = dict.fromkeys(rate(row["area"]) for row in own if row is not None and known(row["area"]))
+        cells = [_share(facts, row) for row in own]
+        rows.append((Cell(clean(region)), Cell(facts.method(method).title), *cells, Cell(", ".join(areas) or NOTHING)))
+    columns = [Column("Region"), Column("Method"), *(Column(clean(model)) for model in models)]
+    columns.append(Column("Area of region", numeric=True))
+    note = f"Below each share: its 95 % interval and n. {asked(facts)}"
+    return capped(caption, columns, rows, source="region_groups", note=note, folded=len(rows) > _OPEN_ROWS)
+
+
+def _share(facts: Facts, row: Mapping[str, Any] | None) -> Cell:
+    if row is None:
+        return muted(NOTHING)
+    stamp = facts.stamp(row["model"], row["method"])
+    if not known(row["value"]):
+        return Cell(status_words(row["status"]), "muted", stamp=stamp)
+    bounds = interval(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else "no interval"
+    return Cell(rate(row["value"]), note=f"{bounds}, n={count(row['n'])}", stamp=stamp)
+
+
+def _table(facts: Facts, table: pd.DataFrame, attribute: str, caption: str, *, folded: bool = False) -> Table:
+    part = pick(table, attribute=attribute)
+    part = part.sort_values(["region", "group", "method", "model"], kind="stable")
+    rows: list[tuple[Cell, ...]] = []
+    for row in records(part):
+        area = Cell(rate(row["area"])) if known(row["area"]) else muted(status_words(row["status"]))
+        heads = (Cell(clean(row["region"])), Cell(clean(row["group"])), Cell(clean(row["model"])))
+        rows.append((*heads, method_cell(facts, row), *value_cells(row), area))
+    columns = [Column("Region"), Column("Group"), Column("Model"), Column("Method"), *VALUE_COLUMNS]
+    columns.append(Column("Area of region", numeric=True))
+    return capped(caption, columns, rows, source="region_groups", note=asked(facts), folded=folded)
+
+
+def _gaps(facts: Facts) -> list[Block]:
+    table = facts.run.table("quality_gaps")
+    part = table[table["measure"].astype(str).str.startswith(SHARE)]
+    title = "Region shares: gaps between groups"
+    if not any(gap.comparable for gap in gaps_of(part)):
+        return []
+    blocks = (
+        Paragraph(_GAPS),
+        *share_sentences(facts, part),
+        gap_table(facts, part, title, "Region"),
+    )
+    return [Section("region-gaps", title, blocks)]
