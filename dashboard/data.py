@@ -13,6 +13,7 @@ import streamlit as st
 from audit.errors import RunError
 from audit.run import Run, find_runs, open_run
 from audit.run.files import sha256_file
+from audit.run.shards import explained_shards, read_columns, read_maps
 from dashboard.server import RUNS_VARIABLE
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "counts",
     "current",
     "digest",
+    "distinct",
     "explained_ids",
     "find",
     "maps",
@@ -101,6 +103,21 @@ def _table(
     return run.table(name, **options)
 
 
+def distinct(run: Run, name: str, columns: tuple[str, ...], filters: tuple[Filter, ...] | None = None) -> pd.DataFrame:
+    """Combinations of values that occur in some columns of a table, in its order."""
+    return _distinct(str(run.path), name, _stamp(run.path / "tables" / f"{name}.parquet"), columns, filters)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _distinct(
+    path: str, name: str, stamp: int, columns: tuple[str, ...], filters: tuple[Filter, ...] | None
+) -> pd.DataFrame:
+    if not stamp:
+        return pd.DataFrame({column: [] for column in columns})
+    options: dict[str, Any] = {"filters": list(filters)} if filters else {}
+    return _opened(path).table(name, columns=list(columns), **options).drop_duplicates(ignore_index=True)
+
+
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dictionaries, keyed by column name."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
@@ -127,16 +144,26 @@ def explained_ids(run: Run) -> list[str]:
     return [str(name) for name in frame["image_id"].drop_duplicates()]
 
 
-def maps(run: Run, model: str, method: str, image_id: str) -> np.ndarray | None:
-    """Raw map ``(h, w)`` of one image, or None where none was kept."""
-    folder = run.path / "shards" / model
-    stamp = max((_stamp(path) for path in folder.glob("*.parquet")), default=0)
-    return _map(str(run.path), stamp, model, method, image_id)
+def maps(run: Run, model: str, method: str, image_ids: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Raw maps ``(h, w)`` of some images, by image; those of which none was kept are left out."""
+    return _maps(str(run.path), _stamp(run.path / "shards" / model), model, method, image_ids)
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _map(path: str, stamp: int, model: str, method: str, image_id: str) -> np.ndarray | None:  # noqa: ARG001
-    return _opened(path).maps(model, method, [image_id]).get(image_id)
+def _maps(path: str, stamp: int, model: str, method: str, image_ids: tuple[str, ...]) -> dict[str, np.ndarray]:
+    places = _places(path, stamp, model)
+    files = dict.fromkeys(places[name] for name in image_ids if name in places)
+    found: dict[str, np.ndarray] = {}
+    for file in files:
+        found |= read_maps(file, method, frozenset(image_ids))
+    return found
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _places(path: str, stamp: int, model: str) -> dict[str, Path]:  # noqa: ARG001  the stamp is part of the key
+    """The shard file that holds each image's maps. A folder's time changes with every shard that is committed."""
+    files = explained_shards(Path(path), model)
+    return {str(name): file for file in files for name in read_columns(file, ["image_id"])["image_id"]}
 
 
 def changed(run: Run, name: str) -> int:

@@ -12,7 +12,7 @@ from dashboard.data import records
 from reports.figures import ForestFigure, ForestRow
 from reports.format import known, metric_words, plain
 
-__all__ = ["EVERYBODY", "group_forest", "in_order", "region_forest", "same_class"]
+__all__ = ["EVERYBODY", "group_forest", "in_order", "mean_forest", "region_forest", "same_class"]
 
 EVERYBODY = "everybody"
 """How the row over all groups is called."""
@@ -87,6 +87,45 @@ def region_forest(rows: pd.DataFrame, region: str, title: str) -> ForestFigure:
         mark_label="share of the image's area",
         bounds=(0.0, 1.0),
     )
+
+
+def mean_forest(rows: pd.DataFrame, title: str, axis: str, *, mark: str = "", zero: bool = False) -> ForestFigure:
+    """Forest plot of means by group, the row over everybody (group ``EVERYBODY``) last where there is one.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        ``group, n, clusters, value, low, high, status``.
+    title, axis : str
+        Of the figure, and of its horizontal axis.
+    mark : str
+        Column to mark on each row; none where empty.
+    zero : bool
+        Whether the line stands at 0, for differences; else at the value of everybody.
+    """
+    shown = [
+        _row(row, "whole" if row["group"] == EVERYBODY else "none", mark if mark and known(row[mark]) else None)
+        for row in records(rows)
+    ]
+    whole = next((row.value for row in shown if row.emphasis == "whole"), None)
+    return ForestFigure(
+        title=title,
+        axis=axis,
+        rows=tuple(shown),
+        reference=0.0 if zero else whole,
+        reference_label="no difference" if zero else EVERYBODY,
+        mark_label=plain(mark),
+        bounds=_around(shown, zero=zero),
+    )
+
+
+def _around(rows: Sequence[ForestRow], *, zero: bool) -> tuple[float, float]:
+    """Ends of an axis that holds every value and interval, and 0 where the line stands there."""
+    ends = [end for row in rows for end in (row.low, row.high, row.value, row.mark) if end is not None]
+    ends += [0.0] if zero or not ends else []
+    low, high = min(ends), max(ends)
+    room = max((high - low) * 0.06, 1e-3)
+    return low - room, high + room
 
 
 def _row(row: dict[str, Any], emphasis: Any, mark: str | None = None) -> ForestRow:

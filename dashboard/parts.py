@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -90,11 +92,13 @@ def data_table(
     download_csv(run, lambda: frame, what, model=model)
 
 
-def download_csv(run: Run, frame: Callable[[], pd.DataFrame], what: str, *, model: str = "all-models") -> None:
+def download_csv(
+    run: Run, frame: Callable[[], pd.DataFrame], what: str, *, model: str = "all-models", label: str = "Download CSV"
+) -> None:
     """Button that saves a table; the file is made only when it is pressed."""
     name = csv_name(run, model, what)
     st.download_button(
-        "Download CSV",
+        label,
         lambda: csv_bytes(frame()),
         name,
         "text/csv",
@@ -107,7 +111,7 @@ def download_csv(run: Run, frame: Callable[[], pd.DataFrame], what: str, *, mode
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A table as CSV in UTF-8 with a byte order mark; text that a spreadsheet would run as a formula is quoted."""
+    """A table as CSV in UTF-8 with a byte order mark; lists as JSON, text that a spreadsheet would run quoted."""
     safe = frame.copy()
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
@@ -116,6 +120,8 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def _inert(value: Any) -> Any:
+    if isinstance(value, np.ndarray | list):
+        return json.dumps(np.asarray(value).tolist())  # whole: printed, a long array would be cut
     if not isinstance(value, str) or not value.startswith(_FORMULA):
         return value
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -16,6 +17,7 @@ __all__ = ["dress", "forest", "label_bars"]
 
 _ROW = 44
 _LINE = 16
+_LINE_SIGNS = 38
 _JOINT = " & "
 """Between the attributes of a searched subgroup; each stands on a line of its own."""
 _STYLES = {"none": ("circle", "accent"), "worst": ("diamond", "second"), "whole": ("square", "muted")}
@@ -62,7 +64,7 @@ def forest(figure: ForestFigure, theme: Theme) -> go.Figure:
     )
     low, high = figure.bounds
     margin = (high - low) * 0.02
-    drawn.update_xaxes(title={"text": mark_up(figure.axis, 80)}, range=[low - margin, high + margin])
+    drawn.update_xaxes(title={"text": _wrapped(figure.axis)}, range=[low - margin, high + margin])
     return drawn
 
 
@@ -140,6 +142,11 @@ def _marks(figure: ForestFigure, theme: Theme) -> go.Scatter:
         customdata=[[mark_up(row.label, 60), rate(row.mark)] for _, row in marked],
         hovertemplate="%{customdata[0]}: %{customdata[1]}<extra>%{fullData.name}</extra>",
     )
+
+
+def _wrapped(text: str) -> str:
+    """An axis's name in as many lines as half a page's width asks for."""
+    return "<br>".join(mark_up(line, _LINE_SIGNS) for line in wrap(text, _LINE_SIGNS))
 
 
 def _bounds(row: ForestRow) -> str:

@@ -1,4 +1,4 @@
-"""Which explained images a viewer asks for: by group, outcome and disagreement. Frames in, frames out."""
+"""Which explained images a viewer asks for, in which order. Frames in, frames out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from audit.run import Run
 from dashboard import data
 
-__all__ = ["ANY", "OUTCOMES", "Wish", "explained_images", "outcome_options", "pick"]
+__all__ = ["ANY", "ORDERS", "OUTCOMES", "Wish", "arrange", "explained_images", "outcome_options", "pick"]
 
 ANY = "any"
 OUTCOMES = {
@@ -22,6 +22,15 @@ OUTCOMES = {
     "false-negative": "false negative",
 }
 """Outcomes that can be asked for, and their words; the last four need a positive class."""
+
+ORDERS = {
+    "data": "as in the data",
+    "unsure": "least confident first",
+    "sure": "most confident first",
+    "apart": "same answer, least alike maps first",
+}
+"""Orders of the images, and their words; the last needs two models."""
+_PREDICTED = ("predicted", "confidence")
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,8 @@ class Wish:
         Key of `OUTCOMES`.
     disagreement : {'any', 'yes', 'no'}
         Whether models must predict different classes.
+    confidence : (int, int)
+        Least and largest confidence of the model, in per cent; an image without one counts only where all do.
     """
 
     model: str
@@ -45,6 +56,7 @@ class Wish:
     group: str = ANY
     outcome: str = ANY
     disagreement: str = ANY
+    confidence: tuple[int, int] = (0, 100)
 
 
 def outcome_options(run: Run) -> list[str]:
@@ -55,17 +67,17 @@ def outcome_options(run: Run) -> list[str]:
 
 
 def explained_images(run: Run) -> pd.DataFrame:
-    """One row an explained image: ``image_id``, ``label``, attributes, and each model's ``predicted:NAME``."""
+    """One row an explained image: ``image_id``, ``label``, attributes, and ``predicted:`` and ``confidence:MODEL``."""
     names = tuple(data.explained_ids(run))
     if not names:
         return pd.DataFrame({"image_id": [], "label": []})
     only = (("image_id", "in", names),)
     columns = ("image_id", "label", *(f"attr_{name}" for name in data.attributes(run)))
     images = data.table(run, "images", columns, only)
-    made = data.table(run, "predictions", ("model", "image_id", "predicted"), only)
+    made = data.table(run, "predictions", ("model", "image_id", *_PREDICTED), only)
     for model in run.models:
-        found = made[made["model"] == model].drop_duplicates("image_id").set_index("image_id")["predicted"]
-        images = images.assign(**{f"predicted:{model}": images["image_id"].map(found)})
+        found = made[made["model"] == model].drop_duplicates("image_id").set_index("image_id")
+        images = images.assign(**{f"{name}:{model}": images["image_id"].map(found[name]) for name in _PREDICTED})
     return images
 
 
@@ -81,7 +93,37 @@ def pick(images: pd.DataFrame, wish: Wish, models: list[str], positive: str | No
         made = zip(*(images[f"predicted:{model}"] for model in models), strict=True)
         differ = pd.Series([len({name for name in names if pd.notna(name)}) > 1 for names in made], index=images.index)
         keep &= differ if wish.disagreement == "yes" else ~differ
+    if wish.confidence != (0, 100):
+        low, high = wish.confidence
+        keep &= images[f"confidence:{wish.model}"].between(low / 100, high / 100)
     return [str(name) for name in images.loc[keep, "image_id"]]
+
+
+def arrange(names: list[str], order: str, by: pd.Series) -> list[str]:
+    """Put images in order.
+
+    Parameters
+    ----------
+    names : list of str
+        Images to arrange, in the order of the data.
+    order : str
+        Key of `ORDERS`.
+    by : Series
+        Indexed by image: confidence, or for ``apart`` the overlap of the maps, of images on which both models say the
+        same.
+
+    Returns
+    -------
+    list of str
+        Images without a value last; for ``apart`` left out, as they are not asked for.
+    """
+    if order == "data":
+        return names
+    values = by.reindex(names).astype("float64")
+    if order == "apart":
+        values = values.dropna()
+    ordered = values.sort_values(ascending=order != "sure", kind="stable", na_position="last")
+    return [str(name) for name in ordered.index]
 
 
 def _outcome(label: pd.Series, predicted: pd.Series, outcome: str, positive: str | None) -> pd.Series:

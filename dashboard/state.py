@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.text import escape
 
-__all__ = ["choose", "drop", "hold", "number", "page_number", "publish", "put", "start", "tabs"]
+__all__ = ["choose", "drop", "hold", "number", "page_number", "publish", "put", "several", "span", "start", "tabs"]
 
 _MEMORY = "_faircam_memory"
 _PUBLISHED = "_faircam_published"
@@ -47,9 +47,12 @@ def drop(*keys: str) -> None:
         st.session_state.pop(key, None)
 
 
-def put(key: str, value: str) -> None:
-    """Select a value that no widget of the same name holds; for callbacks."""
-    st.session_state.setdefault(_MEMORY, {})[key] = value
+def put(key: str, value: str, **further: str) -> None:
+    """Select values, as buttons do; for callbacks, which run before the widgets of the same names are drawn."""
+    for name, chosen in {key: value, **further}.items():
+        st.session_state.setdefault(_MEMORY, {})[name] = chosen
+        if name in st.session_state:
+            st.session_state[name] = chosen
 
 
 def hold(key: str, options: Sequence[str], default: str) -> str:
@@ -99,12 +102,32 @@ def choose(
     return _keep(key, st.selectbox(label, options, key=key, format_func=show, help=help))
 
 
-def tabs(label: str, key: str, options: Sequence[str], *, show: Callable[[str], str] = str) -> str:
+def several(label: str, key: str, options: Sequence[str], *, show: Callable[[str], str] = str) -> list[str]:
+    """Options of which some, or by default all, are chosen; part of the address as names with commas between.
+
+    Returns
+    -------
+    list of str
+        In the order of `options`; all of them where none is picked out.
+    """
+    value = _wanted(key)
+    asked = value.split(",") if isinstance(value, str) else list(value or [])
+    st.session_state[key] = [name for name in options if name in asked]
+    picked = st.multiselect(label, options, key=key, format_func=show, placeholder="all", select_all=False)
+    chosen = [name for name in options if name in picked]
+    _keep(key, ",".join(chosen) or "all")
+    return chosen or list(options)
+
+
+def tabs(
+    label: str, key: str, options: Sequence[str], *, default: str | None = None, show: Callable[[str], str] = str
+) -> str:
     """Buttons in a row, one of them pressed, whose value is part of the address; the first by default."""
     value = _wanted(key)
     if value not in options:
-        _warn_unknown(key, value, options[0])
-        value = options[0]
+        fallback = default or options[0]
+        _warn_unknown(key, value, fallback)
+        value = fallback
     if st.session_state.get(key) != value:
         st.session_state[key] = value
     chosen = st.segmented_control(label, options, key=key, format_func=show, label_visibility="collapsed")
@@ -126,6 +149,17 @@ def number(
     st.session_state[key] = value
     chosen = st.slider(label, *bounds, step=step, key=key, help=help or None, format=f"%d{unit}")
     return int(_keep(key, str(chosen)))
+
+
+def span(label: str, key: str, bounds: tuple[int, int], *, unit: str = " %%", help: str = "") -> tuple[int, int]:
+    """Slider with two handles over whole numbers whose values are part of the address, as ``LOW-HIGH``."""
+    value = _wanted(key)
+    ends = value.split("-") if isinstance(value, str) else list(value or bounds)
+    low, high = (_whole(end, bounds, bounds[0]) for end in ends[:2]) if len(ends) == 2 else bounds
+    st.session_state[key] = (min(low, high), max(low, high))
+    chosen: Any = st.slider(label, *bounds, key=key, help=help or None, format=f"%d{unit}")
+    _keep(key, f"{chosen[0]}-{chosen[1]}")
+    return int(chosen[0]), int(chosen[1])
 
 
 def page_number(key: str, pages: int) -> int:

@@ -8,16 +8,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from audit.findings.subjects import INTERVENTION_EFFECT, REGION_METRICS
 from audit.run import Run
 from audit.run.schema import columns
 from dashboard import data, parts, plots, state
 from dashboard.text import escape
-from reports.format import clean, count, known, method_words, metric_words, plain
+from reports.format import clean, count, known, metric_words, plain
+from reports.methods import method_of
 from reports.palette import VERDICT_ORDER, verdict_style
 
 __all__ = ["page"]
 
-_REGION_SHARE = "region_share"
 _MOST = 40
 _FOLDED = ("waived", "pass")
 
@@ -109,10 +110,9 @@ def _link(run: Run, row: dict[str, Any]) -> None:
     if not known(row["attribute"]) or not known(row["metric"]):
         return
     where = {"run": run.path.name, "model": row["model"]}
-    if row["metric"] == _REGION_SHARE:
-        method = _method(row)
-        where |= {"region": row["group"], "method": method, "regions-by": "overall"}
-        page, label = "views/explanations.py", f"share of {method_words(method)} in {row['group']}, {row['model']}"
+    if row["metric"] in REGION_METRICS:
+        page, (further, label) = "views/explanations.py", _region_link(run, row)
+        where |= further
     else:
         where |= {"attribute": row["attribute"], "metric": row["metric"]}
         where |= {"class": row["class"]} if known(row["class"]) else {}
@@ -121,11 +121,27 @@ def _link(run: Run, row: dict[str, Any]) -> None:
     st.page_link(page, label=escape(label), icon=":material/arrow_forward:", query_params=where)
 
 
-def _method(row: dict[str, Any]) -> str:
-    """Explanation method of a finding about a region, as its claim names it; empty where it names none."""
-    start = f"region_groups:{row['model']}:"
+def _region_link(run: Run, row: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """Query and label of a link to what a finding about a region rests on, as its claims name it."""
+    grouped = row["attribute"] != "region"
+    attribute = str(row["attribute"]) if grouped else "overall"
+    by = f" by {plain(attribute)}" if grouped else ""
+    if row["metric"] == INTERVENTION_EFFECT:
+        region = _claimed(row, "intervention_groups")[0] or str(row["group"])
+        where = {"part": "interventions", "region": region, "action": "effect", "change": "changed"}
+        return where | {"regions-by": attribute}, f"effect of hiding {region}{by}, {row['model']}"
+    method, region = _claimed(row, "region_groups")
+    where = {"part": "regions", "region": region or str(row["group"]), "method": method, "regions-by": attribute}
+    return where, f"share of {method_of(run.record, method).title} in {where['region']}{by}, {row['model']}"
+
+
+def _claimed(row: dict[str, Any], table: str) -> tuple[str, str]:
+    """The two names that follow the model in a finding's claim on a table; empty where it makes none."""
+    start = f"{table}:{row['model']}:"
     claims = [str(claim) for claim in row["claims"]] if isinstance(row["claims"], Iterable) else []
-    return next((claim.removeprefix(start).split(":")[0] for claim in claims if claim.startswith(start)), "")
+    found = next((claim.removeprefix(start).split(":") for claim in claims if claim.startswith(start)), [])
+    first, second, *_ = [*found, "", ""]
+    return first, second
 
 
 def _data(run: Run) -> None:

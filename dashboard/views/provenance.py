@@ -13,7 +13,8 @@ from audit.run import Run
 from dashboard import data, parts
 from dashboard.files import check_plan, report_bytes, run_files, written_tables
 from dashboard.text import csv_name, escape
-from reports.format import clean, count, known, method_words, number, plain, scientific, status_words
+from reports.format import clean, count, known, number, plain, scientific, status_words
+from reports.methods import method_of
 
 __all__ = ["page"]
 
@@ -111,7 +112,7 @@ def _cross_checks(run: Run) -> None:
         rows.append(
             {
                 "model": model,
-                "method": method_words(str(method)),
+                "method": method_of(run.record, str(method)).title,
                 "compared with": provider,
                 "images": len(done),
                 "largest difference": scientific(done["max_difference"].max()) if len(done) else None,

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from streamlit.testing.v1 import AppTest
 
-EXPLAINED = ("explanations", "region_mass", "region_groups", "crosschecks", "training", "problems")
+EXPLAINED = (
+    *("explanations", "region_mass", "region_groups", "crosschecks", "training", "problems", "mean_maps"),
+    *("quality", "quality_groups", "quality_gaps", "stamps", "interventions", "intervention_groups"),
+    *("agreement", "agreement_groups"),
+)
 BEYOND = (
     *("curves", "lattice", "shift", "robustness", "robustness_gaps"),
     *("leakage", "slices", "slice_images", "membership"),

@@ -114,9 +114,10 @@ def test_forest_plot_is_drawn(server: Server, page: Page) -> None:
 
 def test_csv_download_has_name_and_content(server: Server, page: Page, runs: Path, tmp_path: Path) -> None:
     go(page, f"{server.url}/fairness?run=sample&model=biased-torch&attribute=tone&metric=accuracy")
-    page.get_by_role("button", name="Download CSV").nth(1).wait_for()  # the page is whole: the first is the chart's
+    button = page.locator("[class*=st-key-download_metric-tone-accuracy] button:visible")
+    button.wait_for()
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download CSV").first.click()
+        button.click()
     file = waiting.value
     assert file.suggested_filename == "faircam_sample-run-synthetic_biased-torch_metric-tone-accuracy_2026-01-15.csv"
     file.save_as(tmp_path / "x.csv")
@@ -142,6 +143,33 @@ def test_maps_of_both_models_stand_side_by_side(server: Server, page: Page) -> N
         loaded = "image => image.complete && image.naturalWidth > 100"
         assert all(tiles.nth(place).evaluate(loaded) for place in range(4))
         assert all(tiles.nth(place).get_attribute("alt") for place in range(4))
+
+
+def test_stamp_opens_its_checks_by_keyboard(server: Server, page: Page) -> None:
+    go(page, f"{server.url}/explanations?methods=grad_cam")
+    stamp = page.locator("[class*=st-key-stamp_biased-keras] button:visible")
+    stamp.wait_for()
+    assert stamp.inner_text().split("\n")[0].strip() == "✕ Not evidence"
+    checks = page.get_by_text("It does not say that a person reads them rightly")
+    assert checks.count() == 0
+    stamp.focus()
+    page.keyboard.press("Enter")
+    checks.wait_for()
+    assert page.get_by_role("listitem").filter(has_text="wanted at most 0.9").count() == 1
+    page.keyboard.press("Escape")
+    checks.wait_for(state="detached")
+
+
+def test_disagreement_leads_to_the_image(server: Server, page: Page) -> None:
+    go(page, f"{server.url}/explanations?part=agreement&method=grad_cam")
+    button = page.locator("[class*=st-key-open_] button").first
+    name = button.inner_text().split("\n")[-1].strip()
+    assert page.locator(".st-key-apart_images img").count() >= 6
+    button.click()
+    page.wait_for_url(re.compile("part=images"))
+    settle(page)
+    assert query(page)["image"] == [name]
+    assert page.get_by_role("heading", name=f"Image {name}").count() == 1
 
 
 def test_picked_thumbnail_is_in_the_address(server: Server, page: Page) -> None:
@@ -173,7 +201,9 @@ def test_narrow_window_shows_everything_in_its_width(server: Server, browser: Br
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
     context.set_default_timeout(PATIENCE)
     narrow = context.new_page()
-    for name in ("", "fairness", "explanations", "provenance"):
+    parts = ("images", "regions", "means", "interventions", "agreement", "stamps")
+    explained = [f"explanations?part={part}" for part in parts]
+    for name in ("", "fairness", *explained, "provenance"):
         go(narrow, f"{server.url}/{name}")
         main = narrow.locator("[data-testid=stMain]")
         assert main.evaluate("element => element.scrollWidth <= element.clientWidth + 1"), name

@@ -43,10 +43,15 @@ def test_overview_links_name_run_model_and_cell(runs: Path, open_app: OpenApp) -
 
 def test_finding_on_a_region_links_to_its_chart(runs: Path, open_app: OpenApp) -> None:
     links = [item.proto for item in open_app(runs).get("page_link")]
-    about = next(link for link in links if "region=marker" in link.query_string)
+    about = next(link for link in links if "part=regions" in link.query_string)
     assert about.page.endswith("explanations")
+    assert "region=marker" in about.query_string
     assert "method=saliency" in about.query_string
     assert "model=biased-torch" in about.query_string
+    effect = next(link for link in links if "part=interventions" in link.query_string)
+    assert "region=marker" in effect.query_string
+    assert "regions-by=overall" in effect.query_string
+    assert effect.label.replace("\\", "") == "effect of hiding marker, biased-torch"
 
 
 def test_overview_counts_add_up(runs: Path, open_app: OpenApp) -> None:
@@ -119,13 +124,13 @@ def test_explanations_filter_by_outcome_and_disagreement(runs: Path, open_app: O
 
 def test_explanations_show_each_model_and_method(runs: Path, open_app: OpenApp) -> None:
     app = open_app(runs, "explanations")
-    assert [item.value for item in app.subheader] == ["biased\\-torch", "biased\\-keras"]
+    assert [item.value for item in app.subheader] == ["biased\\-torch\\, PyTorch", "biased\\-keras\\, Keras"]
     said = texts(app)
     for words in ("Saliency", "Gradient × input", "Grad\\-CAM"):
         assert said.count(f"**{words}**") == 2
     assert "layer relu2" in said
     assert "logit" in said
-    assert "not comparable between pictures" in said
+    assert "On this scale colours compare models" in said
 
 
 def test_picking_a_thumbnail_moves_the_address(runs: Path, open_app: OpenApp) -> None:
@@ -169,7 +174,6 @@ def test_run_without_explanations_says_so(odd_runs: Path, open_app: OpenApp, pag
     assert not app.error
     if page == "explanations":
         assert "No image was explained" in texts(app)
-        assert "No region shares" in texts(app)
 
 
 @pytest.mark.parametrize("page", ["overview", "fairness", "explanations", "provenance"])

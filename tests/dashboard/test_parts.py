@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 
 from audit.run import Run, open_run
 from dashboard.forests import group_forest, in_order
-from dashboard.overlays import overlay, picture
 from dashboard.parts import csv_bytes
 from dashboard.plots import forest, label_bars
 from dashboard.text import csv_name, escape, image_tail, mark_up
@@ -57,35 +57,17 @@ def test_csv_disarms_formulas_and_keeps_numbers() -> None:
     assert read.isna().sum().tolist() == [1, 1]
 
 
+def test_csv_holds_long_lists_whole() -> None:
+    cells = np.arange(5000) / 8
+    read = pd.read_csv(io.BytesIO(csv_bytes(pd.DataFrame({"map": [cells, None]}))))
+    assert json.loads(read["map"][0]) == cells.tolist()
+    assert read["map"].isna().tolist() == [False, True]
+
+
 def test_csv_leaves_the_frame_alone() -> None:
     frame = pd.DataFrame({"group": ["=a"]})
     csv_bytes(frame)
     assert frame["group"].tolist() == ["=a"]
-
-
-def test_overlay_strength_goes_from_image_to_map() -> None:
-    under = np.full((8, 8, 3), 200, np.uint8)
-    values = np.zeros((4, 4), np.float32)
-    values[1, 1] = 2.0
-    assert np.array_equal(overlay(values, "grad_cam", under, 0.0), under)
-    full = overlay(values, "grad_cam", under, 1.0)
-    assert full.shape == under.shape
-    assert not np.array_equal(full, under)
-    assert np.array_equal(overlay(np.zeros((4, 4), np.float32), "saliency", None, 0.5)[0, 0], [0, 0, 4])
-
-
-def test_signed_overlay_tells_against_from_for() -> None:
-    values = np.array([[-1.0, 1.0]], np.float32)
-    drawn = overlay(values, "gradient_x_input", None, 1.0).astype(int)
-    against, for_it = drawn[0, 0], drawn[0, -1]
-    assert against[2] > against[0]
-    assert for_it[0] > for_it[2]
-
-
-def test_unreadable_thumbnail_is_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "x.jpg").write_bytes(b"no image")
-    assert picture(tmp_path / "x.jpg") is None
-    assert picture(None) is None
 
 
 def _rows(values: dict[str, float | None]) -> pd.DataFrame:
