@@ -87,7 +87,7 @@ def _quality(model: str, images: pd.DataFrame, own: pd.DataFrame, methods: Seque
                 refused = (model, method) == REFUSED
                 values["randomisation"] = float(np.clip(random.normal(0.95 if refused else 0.15, 0.03), -1, 1))
                 values["sensitivity"] = float(abs(random.normal(0.2, 0.05)))
-                values["pointing_game:object"] = float(random.random() < 0.8 - 0.3 * dark)
+                values["pointing:object"] = float(random.random() < 0.8 - 0.3 * dark)
             key = {"model": model, "image_id": image, "method": method}
             rows += [key | {"measure": name, "value": value} for name, value in values.items()]
     table = pd.DataFrame(rows).assign(status="ok", detail="")

@@ -86,9 +86,9 @@ def test_groups_that_were_not_asked_and_regions_that_are_not_there() -> None:
 def test_equal_values_are_no_proof_where_the_bounds_are_known() -> None:
     # Three hits of three: variance of 1, 1, 1, 0, 1 is 0.16, over three clusters.
     images = images_of(["u"] * 3)
-    table = quality_group_table(quality_of(images, **{"pointing_game:face": [1.0] * 3, "own": [1.0] * 3}), NO_MASS,
+    table = quality_group_table(quality_of(images, **{"pointing:face": [1.0] * 3, "own": [1.0] * 3}), NO_MASS,
                                 images, ["a"])  # fmt: skip
-    row = pick(table, measure="pointing_game:face", attribute="a")
+    row = pick(table, measure="pointing:face", attribute="a")
     assert row["low"] == pytest.approx(max(1 - stats.t.ppf(0.975, 2) * np.sqrt(0.16 / 3), 0))
     assert row["high"] == 1
     assert pick(table, measure="own", attribute="a")[["low", "high"]].tolist() == [1, 1]

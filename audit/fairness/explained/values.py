@@ -22,7 +22,8 @@ __all__ = ["Bools", "Design", "Grid", "bounds_of", "frame_of", "grids", "measure
 Bools = npt.NDArray[np.bool_]
 
 LIMITS = {
-    **dict.fromkeys(("share", "pointing_game", "gini", "effective_area", "overlap"), (0.0, 1.0)),
+    **dict.fromkeys(("share", "pointing", "gini", "effective_area", "overlap"), (0.0, 1.0)),
+    "distance": (0.0, 2.0),
     **dict.fromkeys(("effect_changed", "effect_drop", "randomisation", "noise_floor", "spearman"), (-1.0, 1.0)),
 }
 """What values of a measure (its name up to a colon) cannot pass, as far as that is known here."""
