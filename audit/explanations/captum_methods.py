@@ -226,7 +226,7 @@ class KernelShap(_Surrogate):
     def explain(self, batch: Batch) -> Maps:
         """Raw maps of a batch at the resolution of the grid, with measures ``completeness`` and ``fit``."""
         from audit.explanations.captum_surrogates import kernel_shap
-        from audit.explanations.explainer import target_probabilities
+        from audit.explanations.targets import target_probabilities
 
         fill = fill_image(batch.images, self.fill)
         found = kernel_shap(batch, self.cells, self.samples, fill)

@@ -13,7 +13,8 @@ from captum.attr import Lime as CaptumLime
 
 from audit.explanations.captum_backend import seeded
 from audit.explanations.captum_networks import as_torch
-from audit.explanations.explainer import Batch, target_probabilities
+from audit.explanations.explainer import Batch
+from audit.explanations.targets import target_probabilities
 from audit.models.torch_adapter import TorchAdapter
 
 __all__ = ["Surrogates", "grid", "kernel_shap", "lime"]

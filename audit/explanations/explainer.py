@@ -16,9 +16,10 @@ import numpy as np
 from audit.config_file import Section
 from audit.errors import InputError, ModelError
 from audit.explanations.maps import Maps
-from audit.models.adapter import CamKind, GradientPass, ModelAdapter, ModelSpec, predicted, probabilities
+from audit.explanations.targets import target_probabilities
+from audit.models.adapter import CamKind, GradientPass, ModelAdapter, ModelSpec, predicted
 
-__all__ = ["Batch", "Explainer", "target_probabilities"]
+__all__ = ["Batch", "Explainer"]
 
 
 @dataclass(frozen=True)
@@ -182,10 +183,3 @@ class Explainer(Section):
                 "expected (N, h, w)"
             )
         return maps
-
-
-def target_probabilities(spec: ModelSpec, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """``(N, M)`` float64 probability of each image's target from ``(N, M, K)`` scores."""
-    n, count = scores.shape[:2]
-    values = probabilities(spec, scores.reshape(n * count, -1)).reshape(n, count, -1)
-    return np.asarray(np.take_along_axis(values, targets[:, None, None], axis=2)[:, :, 0])

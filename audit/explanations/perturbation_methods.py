@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from audit.errors import InputError
-from audit.explanations.explainer import Batch, Explainer, target_probabilities
+from audit.explanations.explainer import Batch, Explainer
 from audit.explanations.maps import Maps, resize_map
+from audit.explanations.targets import target_probabilities
 from audit.models.adapter import ModelSpec, probabilities
 
 __all__ = ["Occlusion", "Rise", "ScoreCam", "fill_image"]
@@ -18,6 +19,7 @@ __all__ = ["Occlusion", "Rise", "ScoreCam", "fill_image"]
 Fill = Literal["mean", "zero"]
 
 _MASK_BYTES = 32e6  # masks that are made at once
+_ROUND = 32  # RISE makes them in multiples of so many, which fill micro-batches; the draws depend on it
 
 
 def fill_image(images: np.ndarray, fill: Fill) -> np.ndarray:
@@ -115,7 +117,8 @@ class Rise(Explainer):
         """``(m, H, W)`` float32 masks, a few at a time: a coarse grid enlarged bilinearly and shifted."""
         rng = np.random.default_rng([seed, 2])
         cell = [-(-length // self.cells) for length in size]
-        at_once = max(1, int(_MASK_BYTES / (4 * np.prod([(self.cells + 1) * length for length in cell]))))
+        at_once = int(_MASK_BYTES / (4 * np.prod([(self.cells + 1) * length for length in cell])))
+        at_once = max(_ROUND, at_once - at_once % _ROUND)
         for start in range(0, self.masks, at_once):
             count = min(at_once, self.masks - start)
             grid = (rng.random((count, self.cells + 1, self.cells + 1)) < self.share).astype(np.float32)

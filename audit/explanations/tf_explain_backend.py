@@ -12,7 +12,7 @@ from tf_explain.core.grad_cam import GradCAM
 from tf_explain.core.occlusion_sensitivity import OcclusionSensitivity
 
 from audit.errors import ModelError
-from audit.explanations.explainer import target_probabilities
+from audit.explanations.targets import target_probabilities
 from audit.explanations.tf_explain_graphs import TfExplainGraphs
 from audit.models.adapter import Copies, GradientPass, GradientSum, ModelAdapter, ModelSpec
 from audit.models.checks import check_copies

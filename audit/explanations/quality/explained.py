@@ -9,10 +9,10 @@ import numpy as np
 
 from audit.errors import InputError
 from audit.explanations.quality.measured import flattened
-from audit.models.adapter import ModelAdapter, probabilities
+from audit.models.adapter import ModelAdapter
 from audit.models.checks import check_images, check_targets
 
-__all__ = ["Explained", "pixel_ranks", "target_probabilities"]
+__all__ = ["Explained", "pixel_ranks"]
 
 
 @dataclass(frozen=True)
@@ -80,29 +80,3 @@ def pixel_ranks(maps: np.ndarray, seed: int) -> np.ndarray:
     ranks = np.empty(flat.shape, np.int32)
     np.put_along_axis(ranks, order, np.arange(flat.shape[1], dtype=np.int32)[None], axis=1)
     return ranks
-
-
-def target_probabilities(adapter: ModelAdapter, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Probability of each image's target.
-
-    Parameters
-    ----------
-    adapter : ModelAdapter
-        Declares how scores become probabilities.
-    scores : ndarray
-        ``(N, ..., K)``.
-    targets : ndarray
-        ``(N,)``.
-
-    Returns
-    -------
-    ndarray
-        ``(N, ...)`` float64; NaN where a score is not finite.
-    """
-    lead = scores.shape[:-1]
-    flat = scores.reshape(-1, scores.shape[-1])
-    finite = np.isfinite(flat).all(axis=1)
-    found = probabilities(adapter.spec, np.where(finite[:, None], flat, 0))
-    chosen = np.repeat(targets, int(np.prod(lead[1:], dtype=np.int64)))
-    picked = found[np.arange(len(flat)), chosen]
-    return np.where(finite, picked, np.nan).reshape(lead)

@@ -13,8 +13,9 @@ import numpy as np
 
 from audit.errors import InputError, nearest
 from audit.explanations.quality.curves import FLOOR, Curve, to_curve
-from audit.explanations.quality.explained import Explained, pixel_ranks, target_probabilities
+from audit.explanations.quality.explained import Explained, pixel_ranks
 from audit.explanations.quality.measured import without_order
+from audit.explanations.targets import target_probabilities
 from audit.models.adapter import ModelAdapter
 
 __all__ = ["CURVES", "Stepping", "deletion_and_insertion", "faithfulness_cost"]
@@ -103,7 +104,7 @@ def deletion_and_insertion(
     filled = np.broadcast_to(np.asarray(fill, images.dtype), images.shape)
     cuts = stepping.cuts(images.shape[1] * images.shape[2])
     ends = target_probabilities(
-        adapter, adapter.scores(np.concatenate([images, filled])), np.tile(explained.targets, 2)
+        adapter.spec, adapter.scores(np.concatenate([images, filled])), np.tile(explained.targets, 2)
     ).reshape(2, len(images))
     rows = [_Row(curve, name) for curve in dict.fromkeys(curves) for name in explained.maps]
     inner = _inner(adapter, explained, filled, rows, stepping)
@@ -158,7 +159,9 @@ def _inner(
         places = _places(explained, rows[some], which, stepping.seed)
         masks = places[:, :, None, :] >= shown_from[some][None, :, :, None]
         scores = adapter.masked_scores(explained.images[which], masks.reshape(len(places), -1, *size), filled[which])
-        found[which, some] = target_probabilities(adapter, scores, explained.targets[which]).reshape(masks.shape[:3])
+        found[which, some] = target_probabilities(adapter.spec, scores, explained.targets[which]).reshape(
+            masks.shape[:3]
+        )
     return found
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from audit.errors import InputError
 from audit.explanations.quality.curves import FLOOR, Curve, to_curve
-from audit.explanations.quality.explained import Explained, pixel_ranks, target_probabilities
+from audit.explanations.quality.explained import Explained, pixel_ranks
 from audit.explanations.quality.fills import image_span
 from audit.explanations.quality.imputation import linear_imputation
 from audit.explanations.quality.measured import without_order
+from audit.explanations.targets import target_probabilities
 from audit.models.adapter import ModelAdapter
 
 __all__ = ["Removal", "road_cost", "road_curves"]
@@ -102,13 +103,13 @@ def road_curves(adapter: ModelAdapter, explained: Explained, removal: Removal | 
     removal = removal or Removal()
     images, targets = explained.images, explained.targets
     cuts = removal.cuts(images.shape[1] * images.shape[2])
-    start = target_probabilities(adapter, adapter.scores(images), targets)
+    start = target_probabilities(adapter.spec, adapter.scores(images), targets)
     made = _perturbed(explained, removal)
     parts = [np.zeros((0, adapter.spec.outputs), images.dtype)]
     while chunk := list(islice(made, _BATCHES * adapter.micro_batch)):
         parts.append(adapter.scores(np.stack(chunk)))
     scores = np.concatenate(parts).reshape(len(images), len(explained.maps), len(cuts) - 1, adapter.spec.outputs)
-    inner = target_probabilities(adapter, scores, targets)
+    inner = target_probabilities(adapter.spec, scores, targets)
     shares = cuts / (images.shape[1] * images.shape[2])
     return {
         name: to_curve(
