@@ -5,10 +5,10 @@ SHARED ?= $(or $(FAIRCAM_SHARED),../shared)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check format bench study london dashboard clean
+.PHONY: help demo test check format bench study study-explanations london dashboard clean
 
 help: ## Say what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,9 @@ bench: $(VENV)/.dev ## Ratios against captum, tf-explain, the bound of one pass,
 
 study: $(VENV)/.dev ## Where the truth is known: coverage, false alarms and power, into docs/operating-characteristics.md
 	PYTHONPATH=. $(BIN)/python -P -m tests.study
+
+study-explanations: $(VENV)/.dev ## Where the truth is known: planted shortcuts and fake methods, into docs/study-explanations.md
+	PYTHONPATH=. $(BIN)/python -P -m tests.study_explanations
 
 london: $(VENV)/.dev ## Five person-wise folds on the London set, in both frameworks (needs ../shared)
 	$(BIN)/python -P tests/training/london_folds.py --framework torch --data $(SHARED)/data/london

@@ -22,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 224
 CLASSES = tuple(str(index) for index in range(1000))
+METHODS = ("saliency", "gradient_x_input", "grad_cam")
 
 
 def main() -> None:
@@ -96,7 +97,7 @@ def bench_torch(options: argparse.Namespace) -> dict[str, list[float]]:
     import torchvision
     from captum.attr import InputXGradient, LayerGradCam, Saliency
 
-    from audit.explanations.methods import METHODS
+    from audit.explanations import Batch, build
     from audit.models.loading import wrap_model
 
     torch.set_num_threads(options.threads)
@@ -107,8 +108,8 @@ def bench_torch(options: argparse.Namespace) -> dict[str, list[float]]:
     adapter = wrap_model(model, CLASSES, input_shape=(SIZE, SIZE, 3), micro_batch=options.batch)
 
     def ours() -> list[np.ndarray | None]:
-        done = adapter.gradient_pass(images, "predicted", ("layer4",))
-        return [method.maps(done, images, "layer4") for method in METHODS.values()]
+        batch = Batch.of(adapter, images, "predicted")
+        return [method.explain(batch).raw for method in build(METHODS).values()]
 
     def captum() -> list[np.ndarray]:
         with torch.no_grad():
@@ -145,7 +146,7 @@ def bench_keras(options: argparse.Namespace) -> dict[str, list[float]]:
     from tf_explain.core.grad_cam import GradCAM
     from tf_explain.core.vanilla_gradients import VanillaGradients
 
-    from audit.explanations.methods import METHODS
+    from audit.explanations import Batch, build
     from audit.models.loading import wrap_model
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
@@ -159,8 +160,8 @@ def bench_keras(options: argparse.Namespace) -> dict[str, list[float]]:
     layer = adapter.spec.layer or ""
 
     def ours() -> list[np.ndarray | None]:
-        done = adapter.gradient_pass(images, "predicted", (layer,))
-        return [method.maps(done, images, layer) for method in METHODS.values()]
+        batch = Batch.of(adapter, images, "predicted")
+        return [method.explain(batch).raw for method in build(METHODS).values()]
 
     def tf_explain() -> list[np.ndarray]:
         target = int(model.predict(images, verbose=0).argmax(axis=1)[0])  # it takes one class a batch
