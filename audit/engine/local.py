@@ -25,7 +25,7 @@ from audit.run.shards import Receipt
 __all__ = ["KEPT_MEMORY", "Crew", "InlineCrew", "WorkerProcess"]
 
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**32)}
-"""Has glibc keep what a pass of PyTorch frees: to give it back and fault it in again takes a tenth of a pass and more."""
+"""Has glibc keep what a pass of PyTorch frees: giving it back and faulting it in takes a tenth of a pass and more."""
 
 
 class Crew(Protocol):
