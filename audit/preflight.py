@@ -235,15 +235,21 @@ def make_plan(
     if config.interventions is not None:
         regions = len(config.data.regions.names) if config.data.regions else 1
         copies = regions * (1 + config.interventions.controls + config.interventions.swap)
-        shards += cut("intervene", _size(config.interventions.sample, rows), max(1, size // copies))
+        shards += cut("intervene", _size(config.interventions.sample, rows), _filled(size // copies, config))
     shards += cut("concepts", len(config.concepts), 1)
     if config.embeddings is not None:
         shards += cut("embed", _size(config.embeddings.sample, rows), size)
     if config.robustness is not None:
         copies = len(config.robustness.corruptions) * len(config.robustness.severities)
-        shards += cut("corrupt", _size(config.robustness.sample, rows), max(1, size // copies))
+        shards += cut("corrupt", _size(config.robustness.sample, rows), _filled(size // copies, config))
     own = {name: tuple(cut("members", count, size)) for name, count in (members or {}).items()}
     return Plan(content, tuple(model.name for model in config.models), tuple(shards), own)
+
+
+def _filled(wanted: int, config: AuditConfig) -> int:
+    """Rows of a shard, at least one micro-batch and a multiple of it, so that no pass is part blank."""
+    batch = config.execution.micro_batch
+    return max(1, wanted // batch) * batch
 
 
 def _size(wanted: int | str, rows: int) -> int:

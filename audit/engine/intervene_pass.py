@@ -33,6 +33,7 @@ class _Missing(NamedTuple):
     region: str
     action: str
     detail: str
+    status: str = "undefined"
 
 
 class _Change(NamedTuple):
@@ -72,38 +73,48 @@ def intervene_rows(job: Job, adapter: ModelAdapter, positions: Sequence[int]) ->
     for chunk in chunks(positions, job.micro_batch):
         decoded, images = read_batch(job.source, chunk, adapter.spec.input_shape)
         before = outcomes(adapter.spec, job.outputs, adapter.scores(images))
-        least += len(chunk)
         changer = _Changer(job, config, chunk, images)
-        for place, (position, item) in enumerate(zip(chunk, decoded, strict=True)):
-            found = changer.changes(place) if item.array is not None else item
-            made = _measured(job, adapter, images[place], found, before[place])
-            name = str(job.source.rows["image_id"].iloc[position])
-            rows += [{"image_id": name, **row} for row in made]
-            least += sum(row["status"] == "ok" for row in made)
+        asked = [
+            (place, change)
+            for place, item in enumerate(decoded)
+            for change in _asked(changer, place, item, before[place]["status"])
+        ]
+        made = [(place, change) for place, change in asked if isinstance(change, _Change)]
+        after = iter(_scored(job, adapter, images, made))
+        for place, change in asked:
+            name = str(job.source.rows["image_id"].iloc[chunk[place]])
+            rows.append({"image_id": name, **_told(job, change, before[place], after)})
+        least += len(chunk) + len(made)
     return pd.DataFrame(rows), least
 
 
-def _measured(
-    job: Job,
-    adapter: ModelAdapter,
-    image: np.ndarray,
-    found: list[_Change | _Missing] | Decoded,
-    before: dict[str, Any],
+def _asked(changer: _Changer, place: int, item: Decoded, status: str) -> list[_Change | _Missing]:
+    """Changes of one image; of one that was not read or predicted, only the reason."""
+    if item.array is None:
+        return [_Missing("", "", item.detail, item.status)]
+    if status != "ok":
+        return [_Missing("", "", "the image has no prediction", status)]
+    return changer.changes(place)
+
+
+def _scored(
+    job: Job, adapter: ModelAdapter, images: np.ndarray, made: Sequence[tuple[int, _Change]]
 ) -> list[dict[str, Any]]:
-    """Rows of one image: one pass over all its changed copies."""
-    if isinstance(found, Decoded) or before["status"] != "ok":
-        status, detail = (found.status, found.detail) if isinstance(found, Decoded) else (before["status"], "")
-        return [_row(_Missing("", "", detail), before, status)]
-    changes = [change for change in found if isinstance(change, _Change)]
-    rows = [_row(each, before, "undefined") for each in found if isinstance(each, _Missing)]
-    if changes:
-        copies = np.stack([np.where(each.mask[..., None] > 0, image, each.shown) for each in changes])
-        after = outcomes(adapter.spec, job.outputs, adapter.scores(copies.astype(image.dtype)))
-        rows += [
-            _row(change, before, values["status"]) | _after(job, before, values)
-            for change, values in zip(changes, after, strict=True)
-        ]
-    return rows
+    """Outcomes of the changed copies of a whole batch, so that micro-batches fill."""
+    if not made:
+        return []
+    copies = np.stack([np.where(change.mask[..., None] > 0, images[place], change.shown) for place, change in made])
+    return outcomes(adapter.spec, job.outputs, adapter.scores(copies.astype(images.dtype)))
+
+
+def _told(
+    job: Job, change: _Change | _Missing, before: dict[str, Any], after: Iterator[dict[str, Any]]
+) -> dict[str, Any]:
+    """Row of one change."""
+    if isinstance(change, _Missing):
+        return _row(change, before, change.status)
+    values = next(after)
+    return _row(change, before, values["status"]) | _after(job, before, values)
 
 
 def _row(change: _Change | _Missing, before: dict[str, Any], status: str) -> dict[str, Any]:

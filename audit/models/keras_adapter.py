@@ -23,7 +23,7 @@ from audit.models.adapter import (
     Weights,
     probabilities,
 )
-from audit.models.checks import check_layers, check_outputs, looks_like_probabilities, noise_images
+from audit.models.checks import check_images, check_layers, check_outputs, looks_like_probabilities, noise_images
 from audit.models.chunked import ChunkedAdapter
 from audit.models.keras_graphs import NOBODY, PREDICTED, KerasGraphs
 from audit.models.keras_tracing import (
@@ -149,6 +149,14 @@ class KerasAdapter(ChunkedAdapter):
                 self._functions[key] = trace(model)
         return self._functions[key]
 
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """``(N, K)`` scores of ``(N, H, W, C)`` images; a single one, such as a baseline, goes by itself, unfilled."""
+        images = check_images(self._spec, images)
+        if len(images) != 1:
+            return super().scores(images)
+        self.used += 1
+        return np.asarray(self._function("scores", rows=1)(tf.convert_to_tensor(images)).numpy())
+
     def _scores(self, images: np.ndarray) -> np.ndarray:
         function = self._function("scores")
         return np.asarray(function(self._padded(images)).numpy()[: len(images)])
@@ -220,9 +228,9 @@ class KerasAdapter(ChunkedAdapter):
             rows = np.concatenate([rows, np.full((missing, *rows.shape[1:]), blank, rows.dtype)])
         return tf.convert_to_tensor(rows)
 
-    def _function(self, name: str, *arguments: Any) -> Callable[..., Any]:
-        """The traced function of that name for this micro-batch, traced when first needed."""
-        size = self.micro_batch
+    def _function(self, name: str, *arguments: Any, rows: int = 0) -> Callable[..., Any]:
+        """The traced function of that name for that many rows, by default a micro-batch, traced when first needed."""
+        size = rows or self.micro_batch
         return self.traced(
             (name, *arguments, size), lambda model: getattr(KerasGraphs(model, self._spec, size), name)(*arguments)
         )

@@ -79,7 +79,7 @@ def test_every_pass_is_in_the_plan(tmp_path: Path) -> None:
     wanted = config(
         embeddings={"sample": 30},
         robustness={"corruptions": ["noise", "blur"], "severities": [1, 5], "sample": 10},
-        execution={"shard_size": 16},
+        execution={"shard_size": 16, "micro_batch": 4},
     )
     plan = make_plan(wanted, 40, {}, {"m": 20})
     assert plan.stage("embed") == (Shard("embed", 0, 0, 16), Shard("embed", 1, 16, 30))
