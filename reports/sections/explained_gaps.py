@@ -122,7 +122,7 @@ def _cells(row: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
         return muted(status_words(row["status"] if row is not None else None)), muted(NOTHING)
     sides = f"{clean(row['group'])} over {clean(row['reference'])}, n={count(row['n'])}"
     gap = Cell(f"{decimal(row['value'])} {decimals(row['low'], row['high'])}", note=sides)
-    return gap, Cell(p_value(row["p"]), note=f"{p_value(row['p_adjusted'])} corrected")
+    return gap, Cell(p_value(row["p"]), note=p_value(row["p_adjusted"]))
 
 
 def share_sentences(facts: Facts, table: pd.DataFrame) -> list[Block]:

@@ -46,7 +46,7 @@ def test_gaps_in_shares_stand_matched_beside_unmatched(sample: Run, facts: Facts
         assert shown[gap].text == f"{decimal(row['value'])} {decimals(row['low'], row['high'])}"
         assert shown[gap].note == f"{row['group']} over {row['reference']}, n={row['n']}"
         assert shown[p].text == p_value(row["p"])
-        assert shown[p].note == f"{p_value(row['p_adjusted'])} corrected"
+        assert shown[p].note == p_value(row["p_adjusted"])
     assert shown["Method"].stamp == "evidence"
 
 
