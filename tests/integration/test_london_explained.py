@@ -13,11 +13,12 @@ from tests.training.london_explained import compared
 pytestmark = [pytest.mark.shared, pytest.mark.torch, pytest.mark.tensorflow]
 
 METHODS = ["saliency", "grad_cam", "integrated_gradients"]
+QUICK = [*METHODS[:2], {"name": "integrated_gradients", "max_steps": 16}]
 
 
 @pytest.fixture(scope="module")
 def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return compared(shared, tmp_path_factory.mktemp("london"), epochs=4, quality=4, methods=METHODS)
+    return compared(shared, tmp_path_factory.mktemp("london"), epochs=4, quality=4, methods=QUICK)
 
 
 def test_shares_on_mouth_eyes_and_face_by_gender_and_ethnicity(run: Run) -> None:

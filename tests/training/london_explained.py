@@ -86,7 +86,7 @@ def command(*arguments: str | Path) -> None:
         raise RuntimeError(done.stderr)
 
 
-def explained(methods: list[str], quality: int) -> dict[str, Any]:
+def explained(methods: list[Any], quality: int) -> dict[str, Any]:
     """What is asked about the maps."""
     return {
         "explanations": {"methods": methods, "sample": "all", "cross_check": 2},
@@ -95,7 +95,7 @@ def explained(methods: list[str], quality: int) -> dict[str, Any]:
     }
 
 
-def compared(shared: Path, folder: Path, epochs: int, quality: int, methods: list[str]) -> Run:
+def compared(shared: Path, folder: Path, epochs: int, quality: int, methods: list[Any]) -> Run:
     """The published network beside two seeds of ours, on people that ours have not seen."""
     models = [fer(shared), *(train(shared, folder, seed, epochs) for seed in SEEDS)]
     return audit(
