@@ -5,7 +5,7 @@ SHARED ?= $(or $(FAIRCAM_SHARED),../shared)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check format bench study study-explanations london dashboard clean
+.PHONY: help demo test check format bench study study-explanations london london-explained dashboard clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,9 @@ study-explanations: $(VENV)/.dev ## Where the truth is known: planted shortcuts 
 london: $(VENV)/.dev ## Five person-wise folds on the London set, in both frameworks (needs ../shared)
 	$(BIN)/python -P tests/training/london_folds.py --framework torch --data $(SHARED)/data/london
 	$(BIN)/python -P tests/training/london_folds.py --framework keras --data $(SHARED)/data/london
+
+london-explained: $(VENV)/.dev ## Where three networks look on the London set, and what hiding the mouth does (needs ../shared)
+	$(BIN)/python -P tests/training/london_explained.py --shared $(SHARED) --out runs/london-explained
 
 clean: ## Remove the environment, the demo and caches
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -20,8 +20,9 @@ from audit.run import Run, open_run
 
 TRAINED, HELD_OUT = [2, 3, 4], [0, 1]
 RGB = {"size": [64, 64], "mode": "RGB", "resize": "bilinear", "scale": [0, 1], "mean": [0.5] * 3, "std": [0.25] * 3}
-METHODS = ["saliency", "gradient_x_input", "grad_cam", "integrated_gradients", "occlusion"]
+METHODS: list[Any] = ["saliency", "gradient_x_input", "grad_cam", {"name": "integrated_gradients", "max_steps": 112}]
 SEEDS = (0, 1)
+QUALITY = 32  # images whose maps are measured
 
 
 def data(shared: Path, **more: Any) -> dict[str, Any]:
@@ -121,9 +122,9 @@ def main() -> None:
     alone = audit(
         options.out,
         "fer-alone",
-        {"data": data(options.shared), "models": [fer(options.shared)], **explained(METHODS, 64)},
+        {"data": data(options.shared), "models": [fer(options.shared)], **explained(METHODS, QUALITY)},
     )
-    both = compared(options.shared, options.out, options.epochs, 64, METHODS)
+    both = compared(options.shared, options.out, options.epochs, QUALITY, METHODS)
     pd.set_option("display.width", 200, "display.max_columns", 30, "display.max_rows", 500)
     for run in (alone, both):
         print(run.name)
