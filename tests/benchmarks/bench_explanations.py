@@ -4,7 +4,7 @@
 contestants take turns, so that whatever else the machine does falls on all of them. The bound is bare framework code
 that makes as many passes on arrays in memory, in full batches. Rivals, each in its fastest setting, make other numbers
 of passes, so they are compared by the pass; ours counts only the passes that it needs, not those that it makes.
-captum's maps are held against ours first; tf-explain computes something else (`docs/method.md`). Asserts nothing.
+captum's maps are held against ours first; tf-explain computes something else (`docs/explanations.md`). Asserts nothing.
 """
 
 from __future__ import annotations
@@ -73,15 +73,16 @@ class Contest:
         self.framework: Any = framework
         self.method = method
         self.size = NETWORKS[network].size
+        self.settings = {"max_steps": NETWORKS[network].most} if method == "integrated_gradients" else {}
         self.model, self.adapter = framework.network(network, threads)
         self.images = noise(NETWORKS[network].images[method], self.size)
 
     def ours(self) -> tuple[Contestant, dict[str, float]]:
-        """Our method with its default settings, the shared pass made beforehand, and what it says of its work.
+        """Our method, the shared pass made beforehand, and what it says of its work.
 
         The cost is the least that the maps take; ``used`` is what was really used, over that.
         """
-        explainer = build([self.method])[self.method]
+        explainer = build([{"name": self.method, **self.settings}])[self.method]
         batch = Batch.of(self.adapter, self.images, "predicted")
         before = self.adapter.used
         maps = explainer.explain(batch)

@@ -117,7 +117,7 @@ def _quantus(model: Any, explained: Explained, mine: np.ndarray) -> Contestant:
                 model=model,
                 x_batch=images,
                 y_batch=explained.targets,
-                a_batch=maps[:, None] if first else maps[..., None],
+                a_batch=maps[:, None],
                 channel_first=first,
                 softmax=True,
                 batch_size=BATCH,

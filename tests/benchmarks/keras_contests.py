@@ -28,9 +28,13 @@ def network(name: str, threads: int) -> tuple[keras.Model, ModelAdapter]:
     keras.utils.disable_interactive_logging()
     warnings.simplefilter("ignore")
     keras.utils.set_random_seed(0)
-    _, size, classes, _ = NETWORKS[name]
+    _, size, classes, *_ = NETWORKS[name]
     if name == "mobilenetv2":
         model = keras.applications.MobileNetV2(weights=None)
+        for part in model.layers:
+            if isinstance(part, keras.layers.BatchNormalization):
+                part.momentum = 0.0
+        model(noise(BATCH, size), training=True)  # without statistics of its own it computes next to nothing
     else:
         model = keras_networks.build("plain_cnn", num_classes=classes, input_shape=(size, size, 3))
     return model, wrap_model(model, [str(index) for index in range(classes)], micro_batch=BATCH)

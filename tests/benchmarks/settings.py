@@ -26,22 +26,25 @@ class Network(NamedTuple):
     classes : int
     images : dict of str to int
         By method.
+    most : int
+        Most nodes that integrated gradients may take.
     """
 
     framework: str
     size: int
     classes: int
     images: dict[str, int]
+    most: int
 
 
-_LARGE = {"integrated_gradients": 8, "smooth_grad": 8, "occlusion": 2, "rise": 1}
+_LARGE = {"integrated_gradients": 4, "smooth_grad": 8, "occlusion": 2, "rise": 1}
 _SMALL = {"integrated_gradients": 32, "smooth_grad": 32, "occlusion": 16, "rise": 8}
 
 NETWORKS = {
-    "resnet18": Network("torch", 224, 1000, _LARGE),
-    "plain_torch": Network("torch", 48, 2, _SMALL),
-    "mobilenetv2": Network("keras", 224, 1000, _LARGE),
-    "plain_keras": Network("keras", 48, 2, _SMALL),
+    "resnet18": Network("torch", 224, 1000, _LARGE, 48),
+    "plain_torch": Network("torch", 48, 2, _SMALL, 512),
+    "mobilenetv2": Network("keras", 224, 1000, _LARGE, 48),
+    "plain_keras": Network("keras", 48, 2, _SMALL, 512),
 }
 
 

@@ -24,9 +24,16 @@ def network(name: str, threads: int) -> tuple[torch.nn.Module, ModelAdapter]:
     """A network of `NETWORKS` and its adapter."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    _, size, classes, _ = NETWORKS[name]
+    _, size, classes, *_ = NETWORKS[name]
     if name == "resnet18":
         model = torchvision.models.resnet18(weights=None)
+        for part in model.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.momentum = 1.0
+        with torch.no_grad():
+            model(
+                _layouts(noise(BATCH, size))["contiguous"]
+            )  # without statistics of its own it computes next to nothing
     else:
         model = torch_networks.build("plain_cnn", num_classes=classes, input_shape=(size, size, 3))
     model = model.eval().requires_grad_(False)

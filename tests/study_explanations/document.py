@@ -148,7 +148,7 @@ def limits(figures: pd.DataFrame) -> str:
     return """## What this does not show
 
 The objects are drawn, 32 px wide, two classes, on small networks trained for seconds, in PyTorch; the same methods give
-the same maps in Keras ([method.md](method.md)), but networks trained there are not in this table. On photographs and on
+the same maps in Keras ([explanations](explanations.md)), but networks trained there are not in this table. On photographs and on
 large networks maps of shuffled weights may be more alike and gains smaller; then more stamps are open. A stamp says that
 the maps follow what this network computes on these images; it does not say that a reader will see in them what is
 there. Networks of one part share an architecture and a recipe; the intervals speak of further seeds of that recipe.

@@ -39,9 +39,10 @@ def audited(networks: Sequence[Network], work: Path, processes: int) -> list[str
     return failed
 
 
-def figures(work: Path, most: int | None = None) -> pd.DataFrame:
-    """Figures of every network, from its tables."""
-    frames = [figures_of(part.name, network, *read(network, work)) for part, network in every_network(most)]
+def figures(work: Path, most: int | None = None, finished: bool = False) -> pd.DataFrame:
+    """Figures of every network, or of those that are audited, from its tables."""
+    wanted = [(part, network) for part, network in every_network(most) if not finished or done(network, work)]
+    frames = [figures_of(part.name, network, *read(network, work)) for part, network in wanted]
     return pd.concat(frames, ignore_index=True)[list(COLUMNS)]
 
 
@@ -52,14 +53,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the two files")
     parser.add_argument("--most", type=int, help="only so many seeds of each part")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--finished", action="store_true", help="audit nothing, write the page of what is in --work")
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp(prefix="study-explanations-"))
     work.mkdir(parents=True, exist_ok=True)
     print(f"Audits go to {work}; --work {work} goes on from them", flush=True)
     networks = [network for _, network in every_network(options.most)]
-    failed = audited(networks, work, options.processes)
+    failed = [] if options.finished else audited(networks, work, options.processes)
     if failed:
         sys.exit(f"{len(failed)} networks failed, so no page was written: {', '.join(failed)}")
-    found = figures(work, options.most)
+    found = figures(work, options.most, options.finished)
     found.to_csv(options.out / "study-explanations.csv", index=False, float_format="%.3g")
     print(write(found, options.out / "study-explanations.md"))
