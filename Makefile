@@ -46,6 +46,8 @@ bench: $(VENV)/.dev ## Ratios against captum, tf-explain, the bound of one pass,
 	$(BIN)/python -P tests/benchmarks/bench_pass.py
 	$(BIN)/python -P tests/benchmarks/bench_audit.py
 	$(BIN)/python -P tests/benchmarks/bench_fairness.py
+	PYTHONPATH=. $(BIN)/python -P -m tests.benchmarks.bench_explanations
+	PYTHONPATH=. $(BIN)/python -P -m tests.benchmarks.bench_faithfulness
 
 study: $(VENV)/.dev ## Where the truth is known: coverage, false alarms and power, into docs/operating-characteristics.md
 	PYTHONPATH=. $(BIN)/python -P -m tests.study
