@@ -137,7 +137,7 @@ def masses(figures: pd.DataFrame) -> str:
     return f"""## Where each method puts its mass
 
 Attribution on the region over its area, mean over the images with the region; median over the {own["seed"].nunique()} seeds of
-{HELD_OUT.architecture} (least to largest). A fake's mass says nothing of the network: it is the same for both.
+{HELD_OUT.architecture} (least to largest). That of a fake is nearly the same for both: it says nothing of the network.
 
 {table(header, lines)}"""
 

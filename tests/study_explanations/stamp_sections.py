@@ -65,8 +65,9 @@ def sound_stamps(figures: pd.DataFrame) -> str:
     header = ["method", *(f"{part.architecture}: {what}" for part in MEASURED_ON for what in ("kept", "open, lost"))]
     return f"""## Sound methods that keep their stamp
 
-On the controls, networks that use the object; wanted: all. Each method runs with its default settings. The list was made
-before the figures, and nothing was taken off it. *Open* is `inconclusive`, *lost* is `not_evidence`.
+On the controls, networks that use the object; wanted: all. Each method runs with its default settings. They are all the
+package's own but Score-CAM; the list was fixed before any figure of these parts, and nothing was taken off it. *Open* is
+`inconclusive`, *lost* is `not_evidence`.
 
 {table([*header, "not passed"], lines)}
 {remarks(figures)}"""
