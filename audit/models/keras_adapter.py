@@ -172,7 +172,7 @@ class KerasAdapter(ChunkedAdapter):
     def _masked_scores(self, part: MaskRows) -> np.ndarray:
         function = self._function("masked")
         few = (tf.convert_to_tensor(part.sources), tf.convert_to_tensor(part.fill))
-        scores = function(*few, self._padded(part.owner), self._padded(part.masks))
+        scores = function(*few, self._padded(part.owner), self._padded(part.masks.astype(self._spec.dtype)))
         return np.asarray(scores.numpy()[: len(part.owner)])
 
     def _gradient_sum(self, part: CopyRows) -> tuple[np.ndarray, np.ndarray]:

@@ -78,7 +78,7 @@ class KerasGraphs:
         height, width, _ = self.spec.input_shape
 
         def run(sources: tf.Tensor, fill: tf.Tensor, owner: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-            hidden = (1 - masks)[..., None] * tf.gather(fill - sources, owner)
+            hidden = (1 - masks)[..., None] * tf.gather(fill - sources, owner)  # faster than a choice by a bool mask
             return self._cast(call_model(self.model, tf.gather(sources, owner) + hidden))
 
         some = self._some(*self.spec.input_shape)

@@ -91,7 +91,7 @@ class MaskRows:
     owner : ndarray
         ``(B,)`` index into `sources` of each row.
     masks : ndarray
-        ``(B, H, W)`` in the type of the images.
+        ``(B, H, W)`` bool where pixels are shown or hidden whole, else in the type of the images.
     """
 
     sources: np.ndarray
@@ -105,9 +105,13 @@ class MaskRows:
         owner, which = np.divmod(np.arange(rows.start, rows.stop), masks.shape[-3])
         place = slice(int(owner[0]), int(owner[-1]) + 1)
         own = masks[which] if masks.ndim == 3 else masks.reshape(-1, *masks.shape[2:])[rows]
-        return MaskRows(images[place], fill[place], owner - owner[0], np.asarray(own, images.dtype))
+        kind = bool if own.dtype == bool else images.dtype
+        return MaskRows(images[place], fill[place], owner - owner[0], np.asarray(own, kind))
 
     def build(self) -> np.ndarray:
         """``(B, H, W, C)`` masked images; exact where nothing is hidden."""
-        change = (self.fill - self.sources)[self.owner]
-        return np.asarray(self.sources[self.owner] + (1 - self.masks[..., None]) * change)
+        shown = self.sources[self.owner]
+        masks = self.masks[..., None]
+        if masks.dtype == bool:
+            return np.where(masks, shown, self.fill[self.owner])
+        return np.asarray(shown + (1 - masks) * (self.fill - self.sources)[self.owner])

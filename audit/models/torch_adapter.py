@@ -177,11 +177,19 @@ class TorchAdapter(ChunkedAdapter):
 
     def _masked_scores(self, part: MaskRows) -> np.ndarray:
         with self.ready() as module, torch.no_grad():
+            return _numpy(module(_channels_first(self._masked(part))).to(self._dtype))
+
+    def _masked(self, part: MaskRows) -> torch.Tensor:
+        """``(B, H, W, C)``: channels last, as `_copies`; a single image is not copied row by row."""
+        shown, fill = self._on_device(part.sources), self._on_device(part.fill)
+        masks = self._on_device(part.masks)[..., None]
+        other = fill if masks.dtype == torch.bool else fill - shown
+        if len(shown) > 1:
             owner = self._on_device(part.owner)
-            few = (part.sources, part.fill - part.sources)
-            shown, change = (self._on_device(array).index_select(0, owner) for array in few)
-            hidden = (1 - self._on_device(part.masks))[..., None]
-            return _numpy(module(_channels_first(torch.addcmul(shown, hidden, change))).to(self._dtype))
+            shown, other = shown.index_select(0, owner), other.index_select(0, owner)
+        if masks.dtype == torch.bool:
+            return torch.where(masks, shown, other)
+        return torch.addcmul(shown, 1 - masks, other)
 
     def _gradient_sum(self, part: CopyRows) -> tuple[np.ndarray, np.ndarray]:
         with self.ready() as module, torch.enable_grad():

@@ -145,6 +145,7 @@ def _masks(adapter: ModelAdapter, images: np.ndarray) -> None:
         _close("a masked score", adapter, found[:, place], outside)
     own = adapter.masked_scores(images, np.broadcast_to(masks, (len(images), *masks.shape)), fill)
     _close("scores with a mask for each image", adapter, own, found)
+    _close("scores with masks of bools", adapter, adapter.masked_scores(images, masks > 0, fill), found)
     _expect(adapter.masked_scores(images[:0], masks, fill[:0]).shape[:2] == (0, 3), "no images must give no scores")
 
 

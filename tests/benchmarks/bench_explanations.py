@@ -71,11 +71,11 @@ class Contest:
         else:
             from tests.benchmarks import keras_contests as framework
         self.framework: Any = framework
+        self.network = network
         self.method = method
-        self.size = NETWORKS[network].size
         self.settings = {"max_steps": NETWORKS[network].most} if method == "integrated_gradients" else {}
         self.model, self.adapter = framework.network(network, threads)
-        self.images = noise(NETWORKS[network].images[method], self.size)
+        self.images = noise(NETWORKS[network].images[method], NETWORKS[network].size)
 
     def ours(self) -> tuple[Contestant, dict[str, float]]:
         """Our method, the shared pass made beforehand, and what it says of its work.
@@ -94,7 +94,7 @@ class Contest:
     def bounds(self, cost: float) -> list[Contestant]:
         """The bare passes of that cost."""
         back = goes_back(self.method)
-        found: list[Contestant] = self.framework.bounds(self.model, self.size, int(cost / (2 if back else 1)), back)
+        found: list[Contestant] = self.framework.bounds(self.model, self.network, int(cost / (2 if back else 1)), back)
         return found
 
     def rivals(self) -> dict[str, Contestant]:

@@ -1,7 +1,7 @@
 """What deletion and insertion cost, as ratios against the passes that they need at least and against Quantus.
 
 ``PYTHONPATH=. python -P -m tests.benchmarks.bench_faithfulness --quantus PYTHON``. The rival is Quantus' `PixelFlipping`
-on the same network, images, maps and number of steps, at batch 32. Quantus needs an environment of its own (see
+on the same network, images, maps and number of steps, all images at once. Quantus needs an environment of its own (see
 `docs/results.md`): `PYTHON` is its interpreter, which must also find the packages that faircam needs; ours runs in that
 same process, taking turns. Without it the rival is not measured. Asserts nothing.
 """
@@ -21,7 +21,7 @@ from audit.explanations.gradient_methods import largest_channel
 from audit.explanations.quality import Explained, Stepping, deletion_and_insertion, faithfulness_cost
 from audit.models.adapter import ModelAdapter
 from tests.benchmarks.rounds import Contestant, in_process, machine, median, peak_gigabytes, rounds
-from tests.benchmarks.settings import BATCH, NETWORKS, noise
+from tests.benchmarks.settings import NETWORKS, noise
 
 MODULE = "tests.benchmarks.bench_faithfulness"
 CURVES = ("deletion", "insertion")
@@ -69,9 +69,10 @@ def _contestants(options: argparse.Namespace) -> dict[str, Contestant]:
     else:
         from tests.benchmarks.keras_contests import bounds, network
     model, adapter = network(options.network, options.threads)
-    images = noise(BATCH, NETWORKS[options.network].size)
+    batch = NETWORKS[options.network].batch
+    images = noise(batch, NETWORKS[options.network].size)
     explained, probability = _explained(adapter, images)
-    cost = BATCH * faithfulness_cost(1, STEPS, 1)
+    cost = batch * faithfulness_cost(1, STEPS, 1)
     fill = np.zeros((1, 1, 1, 3), np.float32)
     found = {
         curve: Contestant(
@@ -81,7 +82,7 @@ def _contestants(options: argparse.Namespace) -> dict[str, Contestant]:
         )
         for curve in CURVES
     }
-    for each in bounds(model, NETWORKS[options.network].size, cost, back=False):
+    for each in bounds(model, options.network, cost, back=False):
         found[each.name] = each
     if options.quantus:
         mine = found["deletion"].run()["deletion"]["map"].values
@@ -120,7 +121,7 @@ def _quantus(model: Any, explained: Explained, mine: np.ndarray) -> Contestant:
                 a_batch=maps[:, None],
                 channel_first=first,
                 softmax=True,
-                batch_size=BATCH,
+                batch_size=len(images),
             )
         )
 
@@ -128,7 +129,7 @@ def _quantus(model: Any, explained: Explained, mine: np.ndarray) -> Contestant:
     print(f"largest difference of the curves: {apart:.2e}", file=sys.stderr)
     if apart > 0.02 * mine.max():
         raise SystemExit(f"Quantus' curves differ from ours by {apart}")
-    return Contestant("Quantus PixelFlipping", run, BATCH * STEPS)
+    return Contestant("Quantus PixelFlipping", run, len(images) * STEPS)
 
 
 def _table(network: str, found: dict[str, Any]) -> Iterator[str]:

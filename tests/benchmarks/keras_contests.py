@@ -16,7 +16,7 @@ from audit.models import keras_networks
 from audit.models.adapter import ModelAdapter
 from audit.models.loading import wrap_model
 from tests.benchmarks.rounds import Contestant
-from tests.benchmarks.settings import BATCH, COPIES, NETWORKS, SIGMA, in_batches, noise
+from tests.benchmarks.settings import COPIES, NETWORKS, SIGMA, in_batches, noise
 
 __all__ = ["bounds", "network", "rivals"]
 
@@ -28,22 +28,23 @@ def network(name: str, threads: int) -> tuple[keras.Model, ModelAdapter]:
     keras.utils.disable_interactive_logging()
     warnings.simplefilter("ignore")
     keras.utils.set_random_seed(0)
-    _, size, classes, *_ = NETWORKS[name]
+    _, size, classes, batch, *_ = NETWORKS[name]
     if name == "mobilenetv2":
         model = keras.applications.MobileNetV2(weights=None)
         for part in model.layers:
             if isinstance(part, keras.layers.BatchNormalization):
                 part.momentum = 0.0
-        model(noise(BATCH, size), training=True)  # without statistics of its own it computes next to nothing
+        model(noise(batch, size), training=True)  # without statistics of its own it computes next to nothing
     else:
         model = keras_networks.build("plain_cnn", num_classes=classes, input_shape=(size, size, 3))
-    return model, wrap_model(model, [str(index) for index in range(classes)], micro_batch=BATCH)
+    return model, wrap_model(model, [str(index) for index in range(classes)], micro_batch=batch)
 
 
-def bounds(model: keras.Model, size: int, rows: int, back: bool) -> list[Contestant]:
+def bounds(model: keras.Model, name: str, rows: int, back: bool) -> list[Contestant]:
     """The bare passes over that many rows, in one ``tf.function`` on tensors in memory."""
-    whole = tf.constant(noise(BATCH, size))
-    images = {count: whole[:count] for count in (BATCH, rows % BATCH) if count}
+    batch = NETWORKS[name].batch
+    whole = tf.constant(noise(batch, NETWORKS[name].size))
+    images = {count: whole[:count] for count in (batch, rows % batch) if count}
 
     def forward(inputs: tf.Tensor) -> tf.Tensor:
         return model(inputs, training=False)
@@ -64,7 +65,7 @@ def bounds(model: keras.Model, size: int, rows: int, back: bool) -> list[Contest
         return values
 
     cost = rows * (2 if back else 1)
-    return [Contestant("bound, one tf.function", lambda: in_batches(rows, run), cost)]
+    return [Contestant("bound, one tf.function", lambda: in_batches(rows, batch, run), cost)]
 
 
 def rivals(method: str, model: keras.Model, images: np.ndarray, targets: np.ndarray) -> dict[str, Contestant]:
@@ -133,6 +134,6 @@ def _occlusion(model: keras.Model, images: np.ndarray, target: int) -> dict[str,
         return values
 
     found = {"explain": Contestant(name, explain, cost)}
-    for batch in (BATCH, 2 * BATCH):
+    for batch in (32, 64, 256):
         found[f"static, batch {batch}"] = Contestant(name, lambda batch=batch: static(batch), cost)
     return found

@@ -13,10 +13,11 @@ from audit.models import torch_networks
 from audit.models.adapter import ModelAdapter
 from audit.models.loading import wrap_model
 from tests.benchmarks.rounds import Contestant
-from tests.benchmarks.settings import BATCH, COPIES, NETWORKS, SIGMA, in_batches, noise, window
+from tests.benchmarks.settings import COPIES, NETWORKS, SIGMA, in_batches, noise, window
 
 __all__ = ["bounds", "network", "rivals"]
 
+_BATCHES = (32, 256)
 _LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 
 
@@ -24,7 +25,7 @@ def network(name: str, threads: int) -> tuple[torch.nn.Module, ModelAdapter]:
     """A network of `NETWORKS` and its adapter."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    _, size, classes, *_ = NETWORKS[name]
+    _, size, classes, batch, *_ = NETWORKS[name]
     if name == "resnet18":
         model = torchvision.models.resnet18(weights=None)
         for part in model.modules():
@@ -32,19 +33,20 @@ def network(name: str, threads: int) -> tuple[torch.nn.Module, ModelAdapter]:
                 part.momentum = 1.0
         with torch.no_grad():
             model(
-                _layouts(noise(BATCH, size))["contiguous"]
+                _layouts(noise(batch, size))["contiguous"]
             )  # without statistics of its own it computes next to nothing
     else:
         model = torch_networks.build("plain_cnn", num_classes=classes, input_shape=(size, size, 3))
     model = model.eval().requires_grad_(False)
     labels = [str(index) for index in range(classes)]
-    return model, wrap_model(model, labels, input_shape=(size, size, 3), micro_batch=BATCH)
+    return model, wrap_model(model, labels, input_shape=(size, size, 3), micro_batch=batch)
 
 
-def bounds(model: torch.nn.Module, size: int, rows: int, back: bool) -> list[Contestant]:
+def bounds(model: torch.nn.Module, name: str, rows: int, back: bool) -> list[Contestant]:
     """The bare passes over that many rows, in either layout."""
     found = []
-    for layout, images in _layouts(noise(BATCH, size)).items():
+    size, batch = NETWORKS[name].size, NETWORKS[name].batch
+    for layout, images in _layouts(noise(batch, size)).items():
 
         def forward(count: int, images: torch.Tensor = images) -> None:
             with torch.no_grad():
@@ -56,7 +58,7 @@ def bounds(model: torch.nn.Module, size: int, rows: int, back: bool) -> list[Con
 
         run: Callable[[int], None] = both if back else forward
         cost = rows * (2 if back else 1)
-        found.append(Contestant(f"bound, {layout}", lambda run=run: in_batches(rows, run), cost))
+        found.append(Contestant(f"bound, {layout}", lambda run=run: in_batches(rows, batch, run), cost))
     return found
 
 
@@ -73,13 +75,17 @@ def rivals(method: str, model: torch.nn.Module, images: np.ndarray, targets: np.
 
 
 def _integrated(model: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> dict[str, Contestant]:
-    def run() -> np.ndarray:
+    def run(at_once: int) -> np.ndarray:
         found = IntegratedGradients(model).attribute(
-            images, target=targets, n_steps=COPIES, method="gausslegendre", internal_batch_size=BATCH
+            images, target=targets, n_steps=COPIES, method="gausslegendre", internal_batch_size=at_once
         )
         return found.sum(dim=1).detach().numpy()
 
-    return {f"internal batch {BATCH}": Contestant("captum IntegratedGradients", run, 2 * COPIES * len(images))}
+    cost = 2 * COPIES * len(images)
+    return {
+        f"internal batch {at_once}": Contestant("captum IntegratedGradients", lambda at_once=at_once: run(at_once), cost)
+        for at_once in _BATCHES
+    }
 
 
 def _smooth(model: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> dict[str, Contestant]:
@@ -124,7 +130,7 @@ def _occlusion(model: torch.nn.Module, images: torch.Tensor, targets: torch.Tens
     cost = len(images) * (windows + 1)  # it takes the whole image too
     return {
         f"{at_once} windows at once": Contestant("captum Occlusion", lambda at_once=at_once: run(at_once), cost)
-        for at_once in sorted({max(1, BATCH // len(images)), BATCH})
+        for at_once in sorted({max(1, batch // len(images)) for batch in _BATCHES} | {min(_BATCHES)})
     }
 
 
