@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
+import yaml
 
+from audit.errors import RunError
 from audit.fairness import (
     agreement_group_table,
     coverage_table,
@@ -30,10 +33,12 @@ from audit.fairness.lattice import lattice_table
 from audit.fairness.leakage import leakage_table
 from audit.fairness.membership import membership_table
 from audit.fairness.slices import slice_tables
-from audit.findings import Policy, judge, sensitivity_table
+from audit.findings import Policy, default_policy, judge, parse_policy, sensitivity_table
+from audit.findings.stamps import stamp_table
+from audit.run.files import sha256_bytes
 from audit.run.tables import empty_table
 
-__all__ = ["DERIVED", "RAW", "Facts", "derive"]
+__all__ = ["DERIVED", "RAW", "RESTS_ON", "Facts", "derive", "recorded_policy"]
 
 Tables = dict[str, pd.DataFrame]
 
@@ -59,6 +64,8 @@ class Facts:
         Whether the run named this policy before it had results.
     policy_sha256 : str or None
     seed : int
+    methods : tuple of str
+        Explanation methods that were run, in order.
     """
 
     models: tuple[str, ...]
@@ -71,6 +78,65 @@ class Facts:
     preregistered: bool = False
     policy_sha256: str | None = None
     seed: int = 0
+    methods: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Facts:
+        """What the record of a run says, so that the tables can be made again from the run alone.
+
+        Raises
+        ------
+        RunError
+            As `recorded_policy`.
+        """
+        data = record["data"]
+        named = (record.get("policy") or {}).get("sha256")
+        return cls(
+            models=tuple(model["name"] for model in record["models"]),
+            classes=tuple(data["classes"]),
+            positive=data.get("positive"),
+            attributes=tuple(attribute["name"] for attribute in data["attributes"]),
+            intersections=tuple(tuple(crossing) for crossing in data.get("intersections") or ()),
+            policy=recorded_policy(record),
+            population=data.get("population") or {},
+            preregistered=named is not None,
+            policy_sha256=named,
+            seed=int(record["config"]["seed"]),
+            methods=tuple(_methods(record["config"])),
+        )
+
+
+def recorded_policy(record: Mapping[str, Any]) -> Policy:
+    """The policy that a run named, or the built-in one, which its configuration decides.
+
+    Raises
+    ------
+    RunError
+        The record does not hold the policy that it names, as that of a run before version 0.2.
+    """
+    said = record.get("policy") or {}
+    if said.get("sha256") is not None:
+        text = str(said.get("text") or "")
+        if sha256_bytes(text.encode()) != said["sha256"]:
+            raise RunError("the record does not hold the text of the policy that it names by its SHA-256")
+        return parse_policy(yaml.safe_load(text), where=f"policy '{said.get('name')}'")
+    config, data = record["config"], record["data"]
+    regions = (config.get("data") or {}).get("regions") or {}
+    return default_policy(
+        [attribute["name"] for attribute in data["attributes"]],
+        data.get("positive"),
+        regions.get("should_not_matter") or [],
+        _methods(config),
+        interventions=config.get("interventions") is not None,
+    )
+
+
+def _methods(config: Mapping[str, Any]) -> list[str]:
+    """Explanation methods that a configuration asks for; none where no image is to be explained."""
+    explanations = config.get("explanations") or {}
+    if explanations.get("sample") == 0:
+        return []
+    return [item["name"] if isinstance(item, Mapping) else item for item in explanations.get("methods") or ()]
 
 
 @dataclass(frozen=True)
@@ -129,6 +195,11 @@ def _groups(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
 
 def _regions(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
     return (region_group_table(tables["region_mass"], tables["images"], facts.attributes, facts.intersections),)
+
+
+def _stamps(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
+    measured = (tables["quality"], tables["crosschecks"], tables["images"])
+    return (stamp_table(*measured, facts.methods, facts.models),)
 
 
 def _judged(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
@@ -221,6 +292,7 @@ def _agreement(tables: Tables, facts: Facts) -> tuple[pd.DataFrame, ...]:
 _STEPS = (
     Step(("coverage", "groups", "gaps", "curves", "lattice", "shift"), _groups),
     Step(("region_groups",), _regions),
+    Step(("stamps",), _stamps, needs=("quality",)),
     Step(("findings", "sensitivity"), _judged),
     Step(("paired",), _paired),
     Step(("leakage",), _leakage, needs=("embeddings",)),
@@ -239,11 +311,14 @@ RAW = (
     "corrupted",
     "members",
     "quality",
-    "stamps",
+    "crosschecks",
     "interventions",
     "agreement",
 )
 """Raw tables beside images and predictions that the derived ones rest on; any may be empty, or not be there."""
+
+RESTS_ON = {name: step.needs for step in _STEPS for name in step.makes}
+"""Raw tables of which one at least must have rows for a derived table to have any; none where it is always made."""
 
 DERIVED = tuple(name for step in _STEPS for name in step.makes)
 """Tables that follow from the raw ones alone."""

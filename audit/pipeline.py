@@ -235,10 +235,18 @@ def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str
             "notes": list(checked.notes),
         },
         "robustness": _robustness(config),
-        "policy": {"sha256": checked.plan.content["policy"], "name": checked.policy.name if checked.policy else None},
+        "policy": _policy(checked),
         "trust": notes,
         "complete": False,
     }
+
+
+def _policy(checked: Preflight) -> dict[str, Any]:
+    """The policy that the run names, word for word, so that its verdicts can be drawn again from the run alone."""
+    if checked.policy is None or checked.config.policy is None:
+        return {"sha256": None, "name": None, "text": None}
+    text = (checked.base / checked.config.policy).read_bytes().decode("utf-8")
+    return {"sha256": checked.plan.content["policy"], "name": checked.policy.name, "text": text}
 
 
 def _embeddings(config: AuditConfig, described: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -17,8 +17,6 @@ import pandas as pd
 from audit.data.manifest import MISSING
 from audit.derived import Facts, derive
 from audit.explanations.registry import build
-from audit.findings import Policy, default_policy
-from audit.findings.stamps import stamp_table
 from audit.mapped import agreement_table, mean_maps
 from audit.preflight import Preflight
 from audit.problems import problem_table
@@ -60,7 +58,7 @@ def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None
     }
     started = time.monotonic()
     tables |= _compared(checked, out, tables)
-    tables |= derive(tables, facts_of(checked))
+    tables |= derive(tables, Facts.of(record))
     record["timings"]["statistics"] = round(time.monotonic() - started, 2)
     for name, frame in tables.items():
         write_table(out, name, frame)
@@ -72,18 +70,14 @@ def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None
 
 
 def _compared(checked: Preflight, out: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """What rests on the maps themselves, and the stamps that findings rest on."""
+    """What rests on the maps themselves."""
     config = checked.config
     methods = config.explanations.names if config.explanations.sample != 0 else ()
     models, explained = checked.plan.models, tables["explanations"]
     attributes = [attribute.name for attribute in config.data.groups]
-    stamps = empty_table("stamps")
-    if len(tables["quality"]):
-        stamps = stamp_table(tables["quality"], tables["crosschecks"], tables["images"], methods, models)
     return {
         "agreement": agreement_table(out, models, methods, tables["predictions"], explained),
         "mean_maps": mean_maps(out, models, methods, tables["images"], explained, attributes, config.seed),
-        "stamps": stamps,
     }
 
 
@@ -245,38 +239,6 @@ def _members(checked: Preflight, out: Path) -> pd.DataFrame:
         known = rows.loc[frame["position"]].reset_index(drop=True)
         frames.append(pd.concat([frame.assign(model=name), known], axis=1)[[*columns("members"), *attributes]])
     return pd.concat(frames, ignore_index=True) if frames else empty_table("members")
-
-
-def facts_of(checked: Preflight) -> Facts:
-    """What the derived tables rest on beside the raw ones."""
-    config = checked.config
-    return Facts(
-        models=checked.plan.models,
-        classes=checked.classes,
-        positive=config.positive,
-        attributes=tuple(attribute.name for attribute in config.data.groups),
-        intersections=config.data.intersections,
-        policy=policy_of(checked),
-        population=config.data.population,
-        preregistered=checked.policy is not None,
-        policy_sha256=checked.plan.content["policy"],
-        seed=config.seed,
-    )
-
-
-def policy_of(checked: Preflight) -> Policy:
-    """The user's policy, or the built-in one."""
-    if checked.policy is not None:
-        return checked.policy
-    config = checked.config
-    regions = config.data.regions
-    return default_policy(
-        [attribute.name for attribute in config.data.groups],
-        config.positive,
-        list(regions.should_not_matter) if regions else [],
-        list(config.explanations.names) if config.explanations.sample != 0 else [],
-        interventions=config.interventions is not None,
-    )
 
 
 def _training(checked: Preflight) -> pd.DataFrame:

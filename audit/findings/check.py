@@ -12,7 +12,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from audit.errors import IncompleteRun, RunError
@@ -23,6 +22,7 @@ from audit.findings.waivers import AppliedWaiver, Waiver, apply_waivers, load_wa
 from audit.run import Run
 from audit.run.files import lock, sha256_file, write_json
 from audit.run.integrity import IntegrityError, check_integrity, unchecked
+from audit.run.tables import json_value
 from audit.version import __version__
 
 __all__ = ["FAILED", "SETTLED", "UNSETTLED", "Check", "check_run", "save_check", "saved_checks"]
@@ -103,7 +103,7 @@ class Check:
             "certified": self.certified,
             "exit_code": self.exit_code,
             "summary": summary(self.findings),
-            "findings": [{str(key): _plain(cell) for key, cell in row.items()} for row in self._rows()],
+            "findings": [{str(key): json_value(cell) for key, cell in row.items()} for row in self._rows()],
             "waivers": [
                 {**item.waiver.model_dump(mode="json"), "state": item.state, "without": item.findings}
                 for item in self.waivers
@@ -113,15 +113,6 @@ class Check:
 
     def _rows(self) -> list[dict[Any, Any]]:
         return self.findings.to_dict("records")
-
-
-def _plain(cell: Any) -> Any:
-    """A table's cell as a JSON value; null for what is not defined."""
-    if isinstance(cell, list | tuple | np.ndarray):
-        return [_plain(item) for item in cell]
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and not np.isfinite(cell)):
-        return None
-    return cell.item() if isinstance(cell, np.generic) else cell
 
 
 def check_run(run: Run, policy: Path, *, waivers: Path | None = None, day: date, draws: int = 9999) -> Check:

@@ -9,6 +9,7 @@ from audit.findings.measured import Evidence, Measured, measured_as, question_of
 from audit.findings.policy import Rule
 from audit.findings.regional import measure_region
 from audit.findings.subjects import REGION_METRICS
+from audit.run.claims import claim_of
 
 __all__ = ["measure_rule"]
 
@@ -36,12 +37,12 @@ def _claims(
     rule: Rule, model: str, name: str | None, groups: tuple[str | None, str | None], evidence: Evidence
 ) -> tuple[str, ...]:
     known = evidence.tensors[model].groups[rule.attribute]
-    rows = [f"groups:{model}:{rule.attribute}:{group}:{rule.metric}:{name or ''}" for group in groups if group in known]
+    about = {"model": model, "attribute": rule.attribute, "metric": rule.metric, "class": name}
+    rows = [claim_of("groups", {**about, "group": group}) for group in groups if group in known]
     kind = question_of(rule).kind
     if kind == "overall" and rows:
-        rows.append(f"groups:{model}:{OVERALL}:{EVERYBODY}:{rule.metric}:{name or ''}")
-    for metric, about, shown, asked in gap_metrics(evidence.classes, evidence.positive):
-        if (metric, about, asked) == (rule.metric, name, kind):
-            way = "" if shown == "range" else f":{shown}"
-            rows.append(f"gaps:{model}:{rule.attribute}:{rule.metric}:{name or ''}{way}")
+        rows.append(claim_of("groups", {**about, "attribute": OVERALL, "group": EVERYBODY}))
+    for metric, class_name, shown, asked in gap_metrics(evidence.classes, evidence.positive):
+        if (metric, class_name, asked) == (rule.metric, name, kind):
+            rows.append(claim_of("gaps", {**about, "compare": shown}))
     return tuple(rows)

@@ -27,6 +27,7 @@ from audit.findings.applicable import parts_of
 from audit.findings.measured import Evidence, Measured, measured_as, not_measured
 from audit.findings.policy import Rule
 from audit.findings.subjects import INTERVENTION_EFFECT
+from audit.run.claims import claim_of
 
 __all__ = ["matching_of", "measure_region"]
 
@@ -98,7 +99,7 @@ def _excess(rule: Rule, model: str, rows: pd.DataFrame) -> Measured:
         mean.clusters < mean.n,
         share=share.value,
         area=area.value,
-        claims=(f"region_groups:{model}:{rule.method}:{rule.region}:{OVERALL}:{EVERYBODY}",),
+        claims=(_share_claim(rule, model, EVERYBODY),),
     )
 
 
@@ -120,7 +121,7 @@ def _share_gap(rule: Rule, model: str, evidence: Evidence, permutations: Permuta
         Design.along(evidence.images, place[chosen], _parts(rule, evidence), stratum),
         permutations,
     )
-    claims = [f"region_groups:{model}:{rule.method}:{rule.region}:{rule.attribute}:{group}" for group in _named(found)]
+    claims = [_share_claim(rule, model, group) for group in _named(found)]
     claims.append(_gap_claim(rule, model, str(rule.method), share_of(str(rule.region))))
     return measured_as(rule, model, None, found, tuple(claims))
 
@@ -133,12 +134,11 @@ def _effect(rule: Rule, model: str, evidence: Evidence, permutations: Permutatio
     everything = np.unique(_place(rows[(rows["model"] == model).to_numpy(bool)], evidence))
     own = own[own["changed"].notna().to_numpy(bool)]
     place, parts = _place(own, evidence), _parts(rule, evidence)
-    start = f"intervention_groups:{model}:{rule.region}:effect:changed:{rule.attribute}"
     if rule.compare == "floor":
         effect = ChangeEffect.of(own, Design.along(evidence.images, place, parts))
         stream = (model, str(rule.region), rule.attribute, "changed")
         found = largest_effect(effect, rule.min_n, permutations, stream)
-        claims = [f"{start}:{group}" for group in _named(found)]
+        claims = [_effect_claim(rule, model, group) for group in _named(found)]
         measured = measured_as(rule, model, None, found, tuple(claims))
         return replace(measured, group=rule.region) if rule.attribute == OVERALL else measured
     strata = confidence_strata(evidence.images, evidence.predictions, everything, model)[matching_of(rule)]
@@ -149,7 +149,8 @@ def _effect(rule: Rule, model: str, evidence: Evidence, permutations: Permutatio
         Design.along(evidence.images, place, parts, strata[np.searchsorted(everything, place)]),
         permutations,
     )
-    claims = [f"{start}:{group}" for group in _named(found)] + [_gap_claim(rule, model, "intervention", measure)]
+    claims = [_effect_claim(rule, model, group) for group in _named(found)]
+    claims.append(_gap_claim(rule, model, "intervention", measure))
     return measured_as(rule, model, None, found, tuple(claims))
 
 
@@ -161,7 +162,18 @@ def _gap(about: tuple[Rule, str, str], values: np.ndarray, design: Design, permu
 
 
 def _gap_claim(rule: Rule, model: str, method: str, measure: str) -> str:
-    return f"quality_gaps:{model}:{method}:{measure}:{rule.attribute}:{matching_of(rule)}"
+    about = {"model": model, "method": method, "measure": measure, "attribute": rule.attribute}
+    return claim_of("quality_gaps", {**about, "matching": matching_of(rule)})
+
+
+def _share_claim(rule: Rule, model: str, group: str) -> str:
+    about = {"model": model, "method": rule.method, "region": rule.region, "attribute": rule.attribute}
+    return claim_of("region_groups", {**about, "group": group})
+
+
+def _effect_claim(rule: Rule, model: str, group: str) -> str:
+    about = {"model": model, "region": rule.region, "action": "effect", "measure": "changed"}
+    return claim_of("intervention_groups", {**about, "attribute": rule.attribute, "group": group})
 
 
 def _named(found: Comparison) -> list[str]:

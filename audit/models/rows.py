@@ -113,5 +113,5 @@ class MaskRows:
         shown = self.sources[self.owner]
         masks = self.masks[..., None]
         if masks.dtype == bool:
-            return np.where(masks, shown, self.fill[self.owner])
+            return np.asarray(np.where(masks, shown, self.fill[self.owner]))
         return np.asarray(shown + (1 - masks) * (self.fill - self.sources)[self.owner])

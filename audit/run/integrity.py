@@ -48,9 +48,11 @@ def check_integrity(run: Run) -> list[str]:
     -----
     The plan's fingerprint is computed anew and compared with the record's and with every shard's receipt;
     tables are compared with their digests where the record has them (`unchecked` says where not). Of an
-    incomplete run, shards and tables may be missing: that is no change.
+    incomplete run, shards and tables may be missing: that is no change. A run at a disclosure level has no shards,
+    and may have no plan.
     """
-    problems = _plan_problems(run)
+    disclosed = run.record.get("disclosure") is not None
+    problems = [] if disclosed and not (run.path / "plan.json").exists() else _plan_problems(run)
     digests = run.record.get("tables") or {}
     for name, digest in sorted(digests.items()):
         path = table_path(run.path, name)
@@ -58,7 +60,7 @@ def check_integrity(run: Run) -> list[str]:
             problems.append(f"table '{name}' is missing")
         elif sha256_file(path) != digest:
             problems.append(f"table '{name}' was changed after the run: its SHA-256 is not the recorded one")
-    if run.complete:
+    if run.complete and not disclosed:
         problems += [problem for name in NEEDED if name not in digests for problem in _unreadable(run, name)]
     return problems
 
@@ -81,7 +83,8 @@ def _plan_problems(run: Run) -> list[str]:
     named = (run.record.get("policy") or {}).get("sha256")
     if named != plan.content.get("policy"):
         problems.append("the policy that run.json names is not the one of the plan")
-    return problems + (_shard_problems(run, plan) if run.complete else [])
+    whole = run.complete and run.record.get("disclosure") is None
+    return problems + (_shard_problems(run, plan) if whole else [])
 
 
 def _shard_problems(run: Run, plan: Plan) -> list[str]:

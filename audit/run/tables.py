@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from audit.errors import RunError, nearest
 from audit.run.files import commit
 from audit.run.schema import TABLES
 
-__all__ = ["empty_table", "read_table", "table_path", "write_table"]
+__all__ = ["empty_table", "json_value", "read_table", "table_path", "write_table"]
 
 
 def table_path(run: Path, name: str) -> Path:
@@ -109,3 +110,12 @@ def _fields(name: str) -> dict[str, pa.DataType]:
     if name not in TABLES:
         raise RunError(f"no table '{name}'; there are {', '.join(TABLES)}.{nearest(name, TABLES)}")
     return TABLES[name]
+
+
+def json_value(cell: Any) -> Any:
+    """A table's cell as a JSON value; null for what is undefined."""
+    if isinstance(cell, list | tuple | np.ndarray):
+        return [json_value(item) for item in cell]
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and not np.isfinite(cell)):
+        return None
+    return cell.item() if isinstance(cell, np.generic) else cell
