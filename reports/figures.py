@@ -43,6 +43,8 @@ class ForestRow:
         A second value to compare with on this row alone, such as a region's area.
     stamp : str
         Stamp of the method that the row is about, a key of `palette.STAMPS`; empty where it is about none.
+    claim : str
+        The row of a table that the numbers come from.
     """
 
     label: str
@@ -55,6 +57,7 @@ class ForestRow:
     emphasis: Literal["none", "worst", "whole"] = "none"
     mark: float | None = None
     stamp: str = ""
+    claim: str = ""
 
     @property
     def spoken(self) -> str:

@@ -109,12 +109,15 @@ class Cell:
         Stands below in small print.
     stamp : str
         Stands after the text: whether a method's maps are evidence on a model, a key of `palette.STAMPS`.
+    claim : str
+        The row of a table that the number comes from, `audit.run.claims`; empty where it is no number of a table.
     """
 
     text: str
     kind: Literal["plain", "muted", "strong", "verdict"] = "plain"
     note: str = ""
     stamp: str = ""
+    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,8 @@ class Table:
         Stands below: what was left out, which method was used.
     folded : bool
         Whether it is folded away on screen; in print it is not.
+    source : str
+        Table of the run that its numbers come from; empty where they come from none.
     """
 
     caption: str
@@ -138,6 +143,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     folded: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,13 +188,14 @@ class VerdictCounts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: verdict, sentence, the numbers behind it, and what else bears on it."""
+    """One finding: verdict, sentence, the numbers behind it, what else bears on it, and the claims that it rests on."""
 
     identifier: str
     verdict: str
     text: str
     details: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit.run.files import commit
@@ -20,6 +21,7 @@ __all__ = [
     "MAP_PREFIX",
     "Receipt",
     "copy_shard",
+    "drop_images",
     "explained_shards",
     "held_receipt",
     "read_columns",
@@ -128,6 +130,16 @@ def copy_shard(source: Path, target: Path, receipt: Receipt) -> None:
     table = pq.read_table(source)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: receipt.to_json().encode()})
     _commit(target, table)
+
+
+def drop_images(path: Path, image_ids: Collection[str]) -> None:
+    """Commit a shard's file without the rows of some images; its receipt stays."""
+    table = pq.read_table(path)
+    if "image_id" not in table.column_names:
+        return
+    kept = pc.invert(pc.is_in(table.column("image_id"), pa.array(sorted(image_ids), pa.string())))
+    if not pc.all(kept).as_py():
+        _commit(path, table.filter(kept))
 
 
 def read_receipt(run: Path, model: str, shard: Shard) -> Receipt | None:

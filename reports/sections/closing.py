@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.fairness.metrics import METRICS
+from audit.run import Run
 from reports.format import clean, count, known, metric_words, plain
 from reports.nodes import Block, Bullets, Cell, Code, Column, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import MISSING, Facts, interval_name
 from reports.sections.work import work
 
-__all__ = ["limits", "methods", "provenance"]
+__all__ = ["interval_words", "limits", "methods", "provenance"]
 
 _SMALL = 10
 _INTERVALS = {
@@ -116,7 +117,7 @@ def methods(facts: Facts) -> Section:
         rows = tuple(_definition(name) for name in used)
         columns = (Column("Metric"), Column("Definition"), Column("Undefined when"), Column("Does not show"))
         blocks.append(Table("Metrics", columns, rows, "A metric without a denominator is undefined, never 0."))
-    items = [f"{interval_name(name)}: {_INTERVALS[name]}" for name in _intervals(facts) if name in _INTERVALS]
+    items = [words for _, words in interval_words(facts.run)]
     if items:
         text = (
             "Intervals are two-sided at 95 %. Where images come in clusters (several of one person or thing), "
@@ -152,6 +153,13 @@ def _definition(name: str) -> tuple[Cell, ...]:
     metric = METRICS[name]
     parts = [metric.say("C"), metric.undefined.replace("{class}", "C"), metric.does_not_show.replace("{class}", "C")]
     return (Cell(metric_words(name)), *(Cell(part) for part in parts))
+
+
+def interval_words(run: Run) -> Iterator[tuple[str, str]]:
+    """Name and definition of every interval method that a run uses."""
+    for name in _intervals(Facts(run)):
+        if name in _INTERVALS:
+            yield name, f"{interval_name(name)}: {_INTERVALS[name]}"
 
 
 def _intervals(facts: Facts) -> list[str]:

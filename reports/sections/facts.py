@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -272,10 +272,25 @@ def capped(
     source: str,
     note: str = "",
     folded: bool = False,
+    claims: Sequence[str] = (),
 ) -> Table:
-    """A table of at most `MOST_ROWS` rows; its note says how many were left out and where they are."""
+    """A table of at most `MOST_ROWS` rows; its note says how many were left out and where they are.
+
+    Parameters
+    ----------
+    claims : sequence of str, optional
+        The claim of each row, which its numbers take on where a row of the run's table is a row here.
+    """
+    columns = tuple(columns)
+    if claims:
+        rows = [_claimed(row, columns, claim) for row, claim in zip(rows, claims, strict=True)]
     left = len(rows) - MOST_ROWS
     if left > 0:
         more = f"{count(left)} further rows are in tables/{source}.parquet of the run."
         note = f"{note} {more}".strip()
-    return Table(clean(caption), tuple(columns), tuple(rows[:MOST_ROWS]), note, folded)
+    return Table(clean(caption), columns, tuple(rows[:MOST_ROWS]), note, folded, source)
+
+
+def _claimed(row: tuple[Cell, ...], columns: tuple[Column, ...], claim: str) -> tuple[Cell, ...]:
+    pairs = zip(row, columns, strict=True)
+    return tuple(replace(cell, claim=claim) if column.numeric and not cell.claim else cell for cell, column in pairs)

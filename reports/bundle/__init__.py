@@ -1,0 +1,1 @@
+"""The compliance bundle: a run at a disclosure level, with the documents made from it."""
