@@ -39,7 +39,7 @@ class Network(NamedTuple):
     most: int
 
 
-_LARGE = {"integrated_gradients": 4, "smooth_grad": 8, "occlusion": 2, "rise": 1}
+_LARGE = {"integrated_gradients": 4, "smooth_grad": 8, "occlusion": 1, "rise": 1}
 _SMALL = {"integrated_gradients": 32, "smooth_grad": 32, "occlusion": 17, "rise": 8}  # fill their batches
 
 NETWORKS = {

@@ -117,3 +117,41 @@ def test_a_wrong_declaration_ends_the_run_with_one_line(
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def explained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same file explained by what a black box can be explained by."""
+    folder = tmp_path_factory.mktemp("explained")
+    path = write(folder, shared)
+    content = yaml.safe_load(path.read_text())
+    content["data"]["regions"] = {"column": "regions", "names": {1: "face", 2: "eyes", 3: "mouth"}}
+    methods = ["occlusion", {"name": "rise", "masks": 200}]
+    content["explanations"] = {"methods": methods, "sample": 16, "cross_check": 0}
+    content["quality"] = {"sample": 8, "repeat_images": 2, "road": False, "steps": 8}
+    content["interventions"] = {"regions": ["eyes", "mouth"], "controls": 2, "sample": 16}
+    path.write_text(yaml.safe_dump(content))
+    done = faircam("run", path, "--out", folder / "run")
+    assert done.returncode == 0, done.stderr
+    return open_run(folder / "run")
+
+
+def test_occlusion_and_rise_explain_the_black_box(explained: Run) -> None:
+    table = explained.table("explanations")
+    assert table.groupby("method")["status"].agg(list).to_dict() == {"occlusion": ["ok"] * 16, "rise": ["ok"] * 16}
+    stamps = explained.table("stamps").set_index(["method", "check"])["result"]
+    assert stamps["occlusion", "beats_random"] == "passed"
+    assert {stamps[method, "depends_on_model"] for method in ("occlusion", "rise")} == {"not_measured"}
+    assert {stamps[method, "overall"] for method in ("occlusion", "rise")} <= {"inconclusive", "not_evidence"}
+    face = explained.table("region_groups").query(
+        "method == 'occlusion' and region == 'face' and attribute == 'overall'"
+    )
+    assert float(face["low"].iloc[0]) > float(face["area"].iloc[0])
+    effects = explained.table("intervention_groups").query("attribute == 'overall' and action == 'effect'")
+    assert set(effects["region"]) == {"eyes", "mouth"}
+
+
+def test_the_passes_of_the_black_box_are_the_least(explained: Run) -> None:
+    work = explained.table("work").set_index("stage")
+    assert work.loc["explain", "least"] == 16 * (225 + 200 + 1)
+    assert work.loc["explain", "used"] == work.loc["explain", "least"]
