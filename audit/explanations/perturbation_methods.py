@@ -123,9 +123,10 @@ class Rise(Explainer):
             count = min(at_once, self.masks - start)
             grid = (rng.random((count, self.cells + 1, self.cells + 1)) < self.share).astype(np.float32)
             large = resize_map(grid, ((self.cells + 1) * cell[0], (self.cells + 1) * cell[1]))
-            shift = [rng.integers(0, length, count) for length in cell]
-            rows, columns = (first[:, None] + np.arange(length) for first, length in zip(shift, size, strict=True))
-            yield np.clip(large[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]], 0, 1)
+            down, right = (rng.integers(0, length, count).tolist() for length in cell)
+            shifted = zip(large, down, right, strict=True)
+            masks = np.stack([mask[y : y + size[0], x : x + size[1]] for mask, y, x in shifted])
+            yield np.clip(masks, 0, 1, out=masks)
 
 
 class ScoreCam(Explainer):
