@@ -13,10 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from audit.config_file import Section
 from audit.errors import nearest
 
-__all__ = ["AttributeConfig", "DataConfig", "Preprocessing", "RegionsConfig", "SplitConfig"]
+__all__ = ["AttributeConfig", "DataConfig", "Preprocessing", "RegionsConfig", "SplitConfig", "TorchvisionConfig"]
 
 Provenance = Literal["self-reported", "perceived", "inferred", "measured", "by construction", "not stated"]
 
+_SOURCES = ("manifest", "image_folder", "huggingface", "torchvision")
 _ROUNDING = 1e-3  # shares are often given with three decimals
 
 
@@ -71,16 +72,50 @@ class SplitConfig(Section):
     keep: tuple[str | int | float | bool, ...] = Field(min_length=1)
 
 
+class TorchvisionConfig(Section):
+    """A dataset of torchvision, from files that are there already: nothing is downloaded.
+
+    An image is named by its place in the dataset, ``000000`` first; its digest is that of the upright picture, written
+    as PPM.
+    """
+
+    name: str = Field(description="Class of `torchvision.datasets` that gives one image and one label, as `CIFAR10`.")
+    root: str | None = Field(default=None, description="Folder that the class reads; FakeData takes none.")
+    arguments: dict[str, bool | int | float | str | list[bool | int | float | str]] = Field(
+        default_factory=dict, description="Other arguments of the class, as `{train: false}` or `{split: test}`."
+    )
+
+
 class DataConfig(Section):
-    """Images, labels and groups."""
+    """Images, labels and groups.
+
+    Exactly one of `manifest`, `image_folder`, `huggingface` and `torchvision` says where they are.
+    """
 
     manifest: str | None = Field(default=None, description="CSV or Parquet file, one row an image.")
     image_folder: str | None = Field(default=None, description="Folder with one folder of images a class.")
-    attributes_table: str | None = Field(
-        default=None, description="CSV or Parquet with a column `image` joined to an image folder."
+    huggingface: str | None = Field(
+        default=None,
+        description="Local dataset of the package `datasets`: a folder written by `save_to_disk`, a Parquet file, or a "
+        "folder of Parquet files or of images (of these the package keeps a prepared copy in its own cache). Column "
+        "`split` names the part of a dataset that has several.",
     )
-    image: str = Field(default="image", description="Column with the image's path, relative to root.")
-    root: str | None = Field(default=None, description="Folder of the images; the manifest's by default.")
+    torchvision: TorchvisionConfig | None = Field(
+        default=None, description="Dataset of torchvision: `{name, root, arguments}`; nothing is downloaded."
+    )
+    attributes_table: str | None = Field(
+        default=None,
+        description="CSV or Parquet with a column `image`, joined to an image folder or to the names that images of "
+        "`huggingface` and `torchvision` get: their place, `000000` first, after `SPLIT/` where there are several.",
+    )
+    image: str = Field(
+        default="image", description="Column with the image's path, relative to root; of `huggingface` with the image."
+    )
+    root: str | None = Field(
+        default=None,
+        description="Folder of the images; the manifest's by default. Of `huggingface` and `torchvision` the folder of "
+        "the region maps.",
+    )
     label: str = Field(default="label", description="Column with the true class.")
     id: str | None = Field(default=None, description="Column with a unique image id; the path by default.")
     groups: tuple[AttributeConfig, ...] = ()
@@ -106,8 +141,9 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.manifest is None) == (self.image_folder is None):
-            raise ValueError("give exactly one of 'manifest' and 'image_folder'")
+        given = [name for name in _SOURCES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(map(repr, _SOURCES))}, not {given or 'none'}")
         names = [attribute.name for attribute in self.groups]
         if len(set(names)) != len(names):
             raise ValueError(f"group attributes must have different names, got {names}")
@@ -120,6 +156,13 @@ class DataConfig(Section):
         for name, shares in self.population.items():
             _check_shares(name, shares, names)
         return self
+
+    @property
+    def source(self) -> str:
+        """Where the images are from, for a message: the path, or torchvision's class."""
+        if self.torchvision is not None:
+            return f"torchvision {self.torchvision.name}"
+        return str(self.manifest or self.image_folder or self.huggingface)
 
 
 def _check_shares(name: str, shares: dict[str, float], names: list[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from audit.config import AuditConfig, ModelConfig
 from audit.data.manifest import MISSING, Dataset, load_dataset
+from audit.data.stores import has_image
 from audit.engine.job import OutputMap
 from audit.engine.labels import audit_classes, check_labels
 from audit.engine.members import load_members
@@ -84,7 +85,7 @@ def preflight(config: AuditConfig, base: Path) -> Preflight:
             )
     dataset = load_dataset(config.data, base)
     classes = audit_classes(config, dataset)
-    check_labels(dataset, classes, str(config.data.manifest or config.data.image_folder))
+    check_labels(dataset, classes, config.data.source)
     _check_images_there(dataset, "data")
     check_methods(config)
     check_concepts(config, dataset)
@@ -258,7 +259,7 @@ def _size(wanted: int | str, rows: int) -> int:
 
 def _check_images_there(dataset: Dataset, where: str) -> None:
     """One missing file is listed in the run; if all are missing, the root is wrong."""
-    if not any((dataset.root / path).is_file() for path in dataset.rows["path"]):
+    if not any(has_image(dataset.place, path) for path in dataset.rows["path"]):
         raise DataError(
             f"none of the {len(dataset)} images is there; the first is '{dataset.rows['path'].iloc[0]}'",
             where=where,
@@ -296,6 +297,8 @@ def versions(config: AuditConfig) -> dict[str, str]:
     wanted |= {"tensorflow", "keras", "tf-explain"} if keras else set()
     onnx = any(model.framework == "onnx" for model in config.models)
     wanted |= {"onnxruntime", "onnxruntime-gpu"} if onnx else set()
+    wanted |= {"datasets"} if config.data.huggingface else set()
+    wanted |= {"torchvision"} if config.data.torchvision else set()
     found = {"faircam": __version__, "python": platform.python_version()}
     for name in sorted(wanted):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import audit.config as config
+from audit.config_data import TorchvisionConfig
 from audit.explanations import explainers
 
 SECTIONS = {
@@ -14,6 +15,7 @@ SECTIONS = {
     "data.groups": config.AttributeConfig,
     "data.regions": config.RegionsConfig,
     "data.split": config.SplitConfig,
+    "data.torchvision": TorchvisionConfig,
     "models": config.ModelConfig,
     "preprocessing": config.Preprocessing,
     "explanations": config.ExplanationsConfig,

@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from audit.config import Preprocessing
 from audit.data.manifest import Dataset
+from audit.data.stores import ImageProblem, ImageStore, Status, image_bytes
 from audit.run.files import sha256_bytes
 
 __all__ = [
@@ -27,9 +27,8 @@ __all__ = [
     "thumbnail",
     "to_array",
     "to_pixels",
+    "upright",
 ]
-
-Status = Literal["ok", "missing", "outside_root", "too_large", "unsupported", "unreadable", "wrong_size"]
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _FILTERS = {
@@ -67,15 +66,15 @@ class Decoded:
     picture: Image.Image | None = None
 
 
-def decode(root: Path, relative: str, preprocessing: Preprocessing, max_pixels: int) -> Decoded:
-    """Read one image file and preprocess it.
+def decode(place: Path | ImageStore, relative: str, preprocessing: Preprocessing, max_pixels: int) -> Decoded:
+    """Read one image and preprocess it.
 
     Parameters
     ----------
-    root : Path
-        Folder that the file must lie in, links resolved.
+    place : Path or ImageStore
+        Folder that the file must lie in, links resolved; or what keeps the images, `Dataset.place`.
     relative : str
-        Path below it.
+        Path below the folder, or the store's name of the image.
     preprocessing : Preprocessing
         What turns the picture into the array.
     max_pixels : int
@@ -86,35 +85,32 @@ def decode(root: Path, relative: str, preprocessing: Preprocessing, max_pixels: 
     Decoded
         Never raises for a bad file.
     """
-    picture = _open(root, relative, max_pixels)
+    picture = _open(place, relative, max_pixels)
     if isinstance(picture, Decoded):
         return picture
     image, digest = picture
     return Decoded("ok", to_array(image, preprocessing), digest, picture=image)
 
 
-def decode_pixels(root: Path, relative: str, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray | Decoded:
-    """Read one image file as the bytes that the model's scaling starts from.
+def decode_pixels(
+    place: Path | ImageStore, relative: str, preprocessing: Preprocessing, max_pixels: int
+) -> np.ndarray | Decoded:
+    """Read one image as the bytes that the model's scaling starts from.
 
     Returns
     -------
     ndarray or Decoded
         ``(H, W, 3)`` RGB or ``(H, W, 1)`` uint8 after colour mode, resize and crop, or the reason why there are none.
     """
-    picture = _open(root, relative, max_pixels)
+    picture = _open(place, relative, max_pixels)
     return picture if isinstance(picture, Decoded) else to_pixels(picture[0], preprocessing)
 
 
-def _open(root: Path, relative: str, max_pixels: int) -> tuple[Image.Image, str] | Decoded:
-    path = root / relative
+def _open(place: Path | ImageStore, relative: str, max_pixels: int) -> tuple[Image.Image, str] | Decoded:
     try:
-        if not path.resolve().is_relative_to(root.resolve()):
-            return Decoded("outside_root", detail="a link leads out of the images' folder")
-        if not path.is_file():
-            return Decoded("missing", detail="no such file")
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        return Decoded("missing", detail=str(error))
+        content = image_bytes(place, relative)
+    except ImageProblem as problem:
+        return Decoded(problem.status, detail=problem.detail)
     digest = sha256_bytes(content)
     try:
         with warnings.catch_warnings():
@@ -124,7 +120,7 @@ def _open(root: Path, relative: str, max_pixels: int) -> tuple[Image.Image, str]
                     size = f"{image.width} x {image.height} pixels, the limit is {max_pixels}"
                     return Decoded("too_large", sha256=digest, detail=size)
                 image.load()
-                return _upright(image), digest
+                return upright(image), digest
     except Image.DecompressionBombError as error:
         return Decoded("too_large", sha256=digest, detail=str(error))
     except UnidentifiedImageError:
@@ -133,8 +129,11 @@ def _open(root: Path, relative: str, max_pixels: int) -> tuple[Image.Image, str]
         return Decoded("unreadable", sha256=digest, detail=str(error))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """EXIF orientation applied, transparency on white, 16-bit scaled to 8, then RGB (first frame)."""
+def upright(image: Image.Image) -> Image.Image:
+    """Turn a picture into what everything else starts from.
+
+    EXIF orientation applied, transparency on white, 16-bit scaled to 8, then RGB (first frame).
+    """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image).astype(np.float64) / 257.0
@@ -277,7 +276,7 @@ class LoadedImages:
 
 def load_arrays(dataset: Dataset, preprocessing: Preprocessing, max_pixels: int) -> LoadedImages:
     """Read every image of a dataset into one array, listing those that cannot be read."""
-    decoded = [decode(dataset.root, path, preprocessing, max_pixels) for path in dataset.rows["path"]]
+    decoded = [decode(dataset.place, path, preprocessing, max_pixels) for path in dataset.rows["path"]]
     arrays = {row: item.array for row, item in enumerate(decoded) if item.array is not None}
     good = list(arrays)
     problems = tuple(_failures(dataset.rows["path"], decoded))

@@ -1,6 +1,7 @@
-"""From a manifest or an image folder to one checked table of images, labels, groups and clusters.
+"""From a manifest, a folder or another library's dataset to one checked table of images, labels, groups and clusters.
 
-No pixel is read here; paths are resolved inside the declared root and looked for.
+No pixel is read here; paths are resolved inside the declared root and looked for. How the other libraries are opened
+is in `huggingface_store` and `torchvision_store`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from audit.config import AttributeConfig, DataConfig, SplitConfig
+from audit.data.stores import ImageStore
 from audit.errors import DataError, nearest
 from audit.run.files import canonical_json, sha256_bytes
 
@@ -36,10 +38,12 @@ class Dataset:
     classes : tuple of str
         Distinct labels, sorted.
     root : Path
-        Folder that every path lies in.
+        Folder that every path lies in; with a store only the paths of region maps.
     attributes : tuple of AttributeConfig
     fingerprint : str
         SHA-256 over the rows.
+    store : ImageStore or None
+        What keeps the images where they are not files below `root`; `path` is then its name of each.
     """
 
     rows: pd.DataFrame
@@ -47,6 +51,12 @@ class Dataset:
     root: Path
     attributes: tuple[AttributeConfig, ...]
     fingerprint: str
+    store: ImageStore | None = None
+
+    @property
+    def place(self) -> Path | ImageStore:
+        """Where the images are: what `audit.data.images.decode` reads from."""
+        return self.root if self.store is None else self.store
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,9 +82,8 @@ def load_dataset(config: DataConfig, base: Path) -> Dataset:
         A file or column is missing, a label is empty, an id stands twice, a path leaves the root,
         an attribute cannot be binned, or no row is left.
     """
-    source = config.manifest or config.image_folder
-    where = str(source)
-    table, root = _from_manifest(config, base) if config.manifest else _from_folder(config, base)
+    where = config.source
+    table, root, store = _opened(config, base)
     if config.split is not None:
         table = _keep(table, config.split, where)
     if table.empty:
@@ -91,7 +100,26 @@ def load_dataset(config: DataConfig, base: Path) -> Dataset:
     rows = rows.reset_index(drop=True)
     classes = tuple(sorted(rows["label"].unique()))
     fingerprint = sha256_bytes(canonical_json(rows.astype(object).where(rows.notna(), None).to_dict("split")["data"]))
-    return Dataset(rows, classes, root, config.groups, fingerprint)
+    return Dataset(rows, classes, root, config.groups, fingerprint, store)
+
+
+def _opened(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path, ImageStore | None]:
+    """The source's own table, the folder of the paths in it, and what keeps the images."""
+    if config.manifest is not None:
+        return *_from_manifest(config, base), None
+    if config.image_folder is not None:
+        table, root = _from_folder(config, base)
+        return _joined(table, config, base), root, None
+    store: ImageStore
+    if config.huggingface is not None:
+        from audit.data.huggingface_store import open_huggingface
+
+        table, store = open_huggingface(config, base)
+    else:
+        from audit.data.torchvision_store import open_torchvision
+
+        table, store = open_torchvision(config, base)
+    return _joined(table, config, base), base / (config.root or ""), store
 
 
 def _from_manifest(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path]:
@@ -101,7 +129,7 @@ def _from_manifest(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path]:
 
 
 def _from_folder(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path]:
-    """One folder a class; an attributes table is joined on its column `image`."""
+    """One folder a class."""
     root = base / str(config.image_folder)
     if not root.is_dir():
         raise DataError("is not a folder", where=str(config.image_folder), fix="check data.image_folder")
@@ -113,8 +141,13 @@ def _from_folder(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path]:
         },
         dtype="str",
     )
+    return table, root
+
+
+def _joined(table: pd.DataFrame, config: DataConfig, base: Path) -> pd.DataFrame:
+    """A table with that of the attributes joined on its column `image`."""
     if config.attributes_table is None:
-        return table, root
+        return table
     attributes = _read_table(base / config.attributes_table)
     where = config.attributes_table
     _need(attributes, config.image, where)
@@ -122,9 +155,10 @@ def _from_folder(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Path]:
     unknown = set(attributes[config.image]) - set(table[config.image])
     if unknown:
         raise DataError(
-            f"names {len(unknown)} images that the folder does not hold, such as '{min(unknown)}'", where=where
+            f"names {len(unknown)} images that {config.source} does not hold, such as '{min(unknown)}'", where=where
         )
-    return table.merge(attributes.drop(columns=config.label, errors="ignore"), on=config.image, how="left"), root
+    own = [name for name in table.columns if name != config.image]
+    return table.merge(attributes.drop(columns=own, errors="ignore"), on=config.image, how="left")
 
 
 def _read_table(path: Path) -> pd.DataFrame:

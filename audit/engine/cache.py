@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from audit.data.stores import ImageProblem, image_bytes
 from audit.engine.job import FileSource, Job
-from audit.run.files import canonical_json, sha256_bytes, sha256_file
+from audit.run.files import canonical_json, sha256_bytes
 from audit.run.plan import Shard, Stage, shard_path
 from audit.run.shards import Receipt, copy_shard, held_receipt
 
@@ -103,8 +104,8 @@ def _plain(part: Any) -> Any:
 
 
 def _digest(source: FileSource, path: str) -> str | None:
-    """SHA-256 of a file below the images' folder."""
-    file = source.dataset.root / path
-    if not file.is_file() or not file.resolve().is_relative_to(source.dataset.root.resolve()):
+    """SHA-256 of an image's bytes, None where there are none."""
+    try:
+        return sha256_bytes(image_bytes(source.dataset.place, path))
+    except ImageProblem:
         return None
-    return sha256_file(file)

@@ -55,7 +55,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """Images in files, decoded and preprocessed one by one."""
+    """Images in files or in a store, decoded and preprocessed one by one."""
 
     dataset: Dataset
     preprocessing: Preprocessing
@@ -67,14 +67,14 @@ class FileSource:
         return self.dataset.rows
 
     def read(self, position: int) -> Decoded:
-        """Decode one file."""
+        """Decode one image."""
         path = str(self.dataset.rows["path"].iloc[position])
-        return decode(self.dataset.root, path, self.preprocessing, self.max_pixels)
+        return decode(self.dataset.place, path, self.preprocessing, self.max_pixels)
 
     def pixels(self, position: int) -> np.ndarray | Decoded:
-        """Decode one file as far as to bytes."""
+        """Decode one image as far as to bytes."""
         path = str(self.dataset.rows["path"].iloc[position])
-        return decode_pixels(self.dataset.root, path, self.preprocessing, self.max_pixels)
+        return decode_pixels(self.dataset.place, path, self.preprocessing, self.max_pixels)
 
     def array(self, pixels: np.ndarray) -> np.ndarray:
         """Scale bytes."""

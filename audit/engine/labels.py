@@ -33,7 +33,7 @@ def audit_classes(config: AuditConfig, dataset: Dataset) -> tuple[str, ...]:
         raise ConfigError(
             f"models are scored on different classes: {named}", fix="use 'outputs' to bring them together"
         )
-    where = str(config.data.manifest or config.data.image_folder)
+    where = config.data.source
     classes = found.pop() if found else _undeclared(dataset, where)
     if config.positive is not None and config.positive not in classes:
         raise ConfigError(

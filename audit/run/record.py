@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from pathlib import Path
 from typing import Any
@@ -105,14 +104,10 @@ class Run:
         return f"<Run {self.name!r} at {self.path}>"
 
     def _repr_html_(self) -> str:
-        """Summary for a notebook: the findings as a table."""
-        findings = self.table("findings")
-        state = "" if self.complete else " <strong>INCOMPLETE</strong>"
-        head = f"<h4>{html.escape(self.name)}{state}</h4>"
-        if findings.empty:
-            return head + "<p>No findings.</p>"
-        shown = findings[["verdict", "model", "text"]]
-        return head + shown.to_html(index=False, escape=True, border=0)
+        """Summary for a notebook: verdicts, findings, accuracy by group."""
+        from audit.run.notebook_html import run_html
+
+        return run_html(self)
 
 
 def open_run(path: str | Path) -> Run:
