@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audit.cli_evidence import register
 from audit.errors import FaircamError, InputError, nearest
 
 if TYPE_CHECKING:
     from audit.run import Run
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "own"]
 
 _INTERNAL = 70
 _INCOMPLETE = 3
@@ -167,6 +168,9 @@ def check(
     policy: Annotated[Path, typer.Option("--policy", help="Policy file to judge by.")],
     waivers: Annotated[Path | None, typer.Option("--waivers", help="File with signed waivers.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write the verdicts here, as JUnit XML.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", help="Also write them here as Markdown, for a page of CI.")
+    ] = None,
     save: Annotated[bool, typer.Option("--save", help="Keep the verdicts in the run, under verdicts/.")] = False,
     day: Annotated[
         datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Day of evaluation; today by default.")
@@ -179,6 +183,7 @@ def check(
     """
     from audit.findings import check_run, save_check, write_junit
     from audit.findings.shown import print_check
+    from audit.findings.summary_markdown import write_markdown
     from audit.run import open_run
 
     when = (day or datetime.now()).date()  # the user's own calendar day
@@ -186,6 +191,8 @@ def check(
     print_check(checked)
     if junit is not None:
         write_junit(checked, junit)
+    if summary is not None:
+        write_markdown(checked, summary)
     if save:
         from audit.console import say
 
@@ -196,14 +203,14 @@ def check(
 @app.command(epilog="Example: [bold]faircam report runs/first[/bold]")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    format: Annotated[str, typer.Option("--format", help="html")] = "html",
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; RUN/report.html by default.")] = None,
+    format: Annotated[str, typer.Option("--format", help="html, pdf, md or json")] = "html",
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; RUN/report.FORMAT by default.")] = None,
 ) -> None:
     """Write the report of a run as one self-contained file."""
     from audit.console import say
     from audit.run import open_run
 
-    _own("reports")
+    own("reports")
     from reports import write_report
 
     say(f"Report: {write_report(open_run(folder), out, format)}")
@@ -215,7 +222,7 @@ def dashboard(
     port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1; a free one by default.")] = None,
 ) -> None:
     """Open the dashboard over finished runs, on this machine only."""
-    _own("dashboard")
+    own("dashboard")
     from dashboard import launch
 
     raise typer.Exit(launch(folder, port))
@@ -228,13 +235,13 @@ def compare(
         tuple[str, str] | None, typer.Option("--models", help="Two models, before and after; first and others if left.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; comparison.html in the last run.")] = None,
-    format: Annotated[str, typer.Option("--format", help="html or csv")] = "html",
+    format: Annotated[str, typer.Option("--format", help="html, csv or md")] = "html",
 ) -> None:
     """Compare two models, of one run or of several, image by image: what improved for whom, and what it cost."""
     from audit.console import paired_table, say
     from audit.run import open_run
 
-    _own("reports")
+    own("reports")
     from reports.comparison import check_format, compare_runs, write_comparison
 
     check_format(format)
@@ -277,6 +284,9 @@ def parity(
     raise typer.Exit(EXIT_CODES[report.status])
 
 
+register(app)
+
+
 def _tell(run: Run) -> None:
     """Say what a run found, and what did not make it."""
     from audit.console import findings_table, say, warn
@@ -292,7 +302,7 @@ def _tell(run: Run) -> None:
     say(f"Run:        {run.path}")
 
 
-def _own(package: str) -> None:
+def own(package: str) -> None:
     """Make sure that a package of ours was not shadowed by a user's file of the same name."""
     import importlib.util
 
@@ -339,6 +349,9 @@ def _handle(error: Exception) -> None:
 
 def _extra_for(module: str) -> str:
     extras = {
+        "datasets": ("datasets",),
+        "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+        "evidence": ("typst", "cyclonedx", "huggingface_hub", "cryptography", "rfc8785"),
         "torch": ("torch", "torchvision", "captum", "safetensors"),
         "tensorflow": ("tensorflow", "keras", "tf_explain", "cv2", "h5py"),
         "dashboard": ("streamlit", "plotly"),

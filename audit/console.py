@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +19,7 @@ from audit.run import Run
 if TYPE_CHECKING:
     from audit.training.settings import EpochRecord
 
-__all__ = ["Bars", "findings_table", "paired_table", "say", "warn"]
+__all__ = ["Bars", "findings_table", "paired_table", "say", "step", "warn"]
 
 _OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
 _ERR = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -118,3 +120,10 @@ def paired_table(title: str, paired: pd.DataFrame) -> None:
     _OUT.print(table)
     if len(accuracy) > _SHOWN:
         say(f"... {len(accuracy)} rows in all: --format csv")
+
+
+@contextmanager
+def step(doing: str) -> Iterator[Callable[[str], None]]:
+    """A line on standard error that says what is being done, while the context is open."""
+    with _ERR.status(doing) as status:
+        yield lambda what: status.update(f"{doing} {what}")

@@ -20,6 +20,7 @@ from reports.nodes import Document
 from reports.sections.facts import Facts
 from reports.sections.paired import Arm, PairedFacts, changes
 from reports.sections.paired_details import compared, details, limits, methods, sources
+from reports.sections.release import release_section, verdict_changes
 
 __all__ = [
     "COMPARISON_FORMATS",
@@ -179,9 +180,10 @@ def build_comparison(pairs: Sequence[PairedFacts]) -> Document:
     runs = {str(arm.run.path): arm.run for pair in pairs for arm in (pair.first, pair.second)}
     unfinished = [clean(run.name) for run in runs.values() if not run.complete]
     several = len(pairs) > 1
-    sections = [build(pair, place, several=several) for build in (changes, compared, details)
+    sections = [build(pair, place, several=several) for build in (changes, verdict_changes, compared, details)
                 for place, pair in enumerate(pairs)]  # fmt: skip
-    sections += [methods(pairs), limits(pairs), sources(pairs)]
+    arms = [pairs[0].first, *(pair.second for pair in pairs)]
+    sections += [release_section(arms), methods(pairs), limits(pairs), sources(pairs)]
     versus = [f"{clean(pair.first.name)} → {clean(pair.second.name)}" for pair in pairs]
     return Document(
         title="Before and after" if not several else "Models compared",
@@ -203,7 +205,13 @@ def _csv(pairs: Sequence[PairedFacts]) -> str:
     return str(table[list(PAIRED_COLUMNS)].to_csv(index=False))
 
 
-_FORMATS: dict[str, Callable[[Sequence[PairedFacts]], str]] = {"html": _html, "csv": _csv}
+def _markdown(pairs: Sequence[PairedFacts]) -> str:
+    from reports.markdown import render_markdown
+
+    return render_markdown(build_comparison(pairs))
+
+
+_FORMATS: dict[str, Callable[[Sequence[PairedFacts]], str]] = {"html": _html, "csv": _csv, "md": _markdown}
 
 COMPARISON_FORMATS: tuple[str, ...] = tuple(_FORMATS)
 """Formats in which a comparison can be written; also the endings of the files."""

@@ -1,19 +1,22 @@
 """Claims: a name for every row of a table that holds numbers, from which a reader finds the row again.
 
-A claim is the table and the row's key, such as ``groups:plain:tone:dark:accuracy:``. It stays the same from run to run.
+A claim is the table and the row's key, such as ``groups:plain:tone:dark:accuracy:``. It stays the same from run to run,
+and is one line of text that holds no character a document could not show.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
+import numpy as np
 import pandas as pd
 
 from audit.errors import InputError, nearest
 
-__all__ = ["CLAIM_KEYS", "claim_of", "claims_of", "find_claim"]
+__all__ = ["CLAIM_KEYS", "claim_of", "claim_parts", "claims_of", "find_claim"]
 
 CLAIM_KEYS: dict[str, tuple[str, ...]] = {
     "coverage": ("attribute", "group", "label"),
@@ -44,6 +47,9 @@ CLAIM_KEYS: dict[str, tuple[str, ...]] = {
 
 _USUAL = {("gaps", "compare"): "range"}  # left out at the end of a claim
 
+# Percent-encoded: what a claim is made of, controls, line ends, marks that turn a line around, non-characters.
+_ENCODED = re.compile("[%:\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
+
 
 def claim_of(table: str, row: Mapping[Any, Any]) -> str:
     """Claim of one row.
@@ -58,7 +64,8 @@ def claim_of(table: str, row: Mapping[Any, Any]) -> str:
     Returns
     -------
     str
-        Table and key joined by colons; a colon or percent sign inside a name is percent-encoded.
+        Table and key joined by colons. Inside a name a colon, a percent sign and what cannot be shown (controls, line
+        ends, marks that turn a line around) are percent-encoded; every other letter stands as it is.
 
     Raises
     ------
@@ -75,14 +82,17 @@ def claims_of(table: str, frame: pd.DataFrame) -> list[str]:
     return [_joined(table, list(values)) for values in zip(*columns, strict=True)]
 
 
-def find_claim(table: pd.DataFrame, claim: str) -> pd.DataFrame:
-    """The row that a claim names, as a frame of one row, or of none where there is no such row.
+def claim_parts(claim: str) -> tuple[str, dict[str, str]]:
+    """Take a claim apart.
 
     Parameters
     ----------
-    table : DataFrame
-        The table that the claim begins with.
     claim : str
+
+    Returns
+    -------
+    (str, dict of str to str)
+        The table, and the key's columns with their values as text; a null value is empty.
 
     Raises
     ------
@@ -96,10 +106,27 @@ def find_claim(table: pd.DataFrame, claim: str) -> pd.DataFrame:
         values.append(usual)
     if len(values) != len(keys):
         raise InputError(f"claim '{claim}' has {len(values)} parts after its table, allowed: {', '.join(keys)}")
-    found = pd.Series(True, index=table.index)
-    for key, value in zip(keys, values, strict=True):
-        found &= pd.Series([_text(cell) for cell in table[key]], index=table.index, dtype="str") == value
-    return table[found.to_numpy(bool)]
+    return name, dict(zip(keys, values, strict=True))
+
+
+def find_claim(table: pd.DataFrame, claim: str) -> pd.DataFrame:
+    """The row that a claim names, as a frame of one row, or of none where there is no such row.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table that the claim begins with; a column that it lacks counts as null.
+    claim : str
+
+    Raises
+    ------
+    InputError
+        It is no claim.
+    """
+    for key, value in claim_parts(claim)[1].items():
+        cells = table[key].tolist() if key in table else [None] * len(table)
+        table = table[np.array([_text(cell) == value for cell in cells], bool)]
+    return table
 
 
 def _keys(table: str) -> tuple[str, ...]:
@@ -114,7 +141,11 @@ def _joined(table: str, values: list[Any]) -> str:
     parts = [_text(value) for value in values]
     if parts and parts[-1] == _USUAL.get((table, CLAIM_KEYS[table][-1])):
         parts.pop()
-    return ":".join([table, *(part.replace("%", "%25").replace(":", "%3A") for part in parts)])
+    return ":".join([table, *(_ENCODED.sub(_encoded, part) for part in parts)])
+
+
+def _encoded(found: re.Match[str]) -> str:
+    return quote(found[0], safe="")
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from audit.errors import RunError
 
-__all__ = ["canonical_json", "commit", "lock", "sha256_bytes", "sha256_file", "write_json", "write_text"]
+__all__ = ["canonical_json", "commit", "lock", "sha256_bytes", "sha256_file", "write_bytes", "write_json", "write_text"]
 
 _LOCK_PATIENCE = 10.0
 
@@ -59,6 +59,15 @@ def write_text(path: Path, text: str) -> None:
 
 def _write_all(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Commit a file of bytes."""
+    commit(path, lambda partial: _write_bytes(partial, content))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def write_json(path: Path, content: Any) -> None:

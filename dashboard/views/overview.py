@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from audit.errors import InputError
 from audit.findings.subjects import INTERVENTION_EFFECT, REGION_METRICS
 from audit.run import Run
+from audit.run.claims import claim_parts
 from audit.run.schema import columns
 from dashboard import data, parts, plots, state
 from dashboard.text import escape
@@ -127,21 +129,26 @@ def _region_link(run: Run, row: dict[str, Any]) -> tuple[dict[str, str], str]:
     attribute = str(row["attribute"]) if grouped else "overall"
     by = f" by {plain(attribute)}" if grouped else ""
     if row["metric"] == INTERVENTION_EFFECT:
-        region = _claimed(row, "intervention_groups")[0] or str(row["group"])
+        region = _claimed(row, "intervention_groups").get("region") or str(row["group"])
         where = {"part": "interventions", "region": region, "action": "effect", "change": "changed"}
         return where | {"regions-by": attribute}, f"effect of hiding {region}{by}, {row['model']}"
-    method, region = _claimed(row, "region_groups")
-    where = {"part": "regions", "region": region or str(row["group"]), "method": method, "regions-by": attribute}
-    return where, f"share of {method_of(run.record, method).title} in {where['region']}{by}, {row['model']}"
+    claimed = _claimed(row, "region_groups")
+    method, region = claimed.get("method", ""), claimed.get("region") or str(row["group"])
+    where = {"part": "regions", "region": region, "method": method, "regions-by": attribute}
+    return where, f"share of {method_of(run.record, method).title} in {region}{by}, {row['model']}"
 
 
-def _claimed(row: dict[str, Any], table: str) -> tuple[str, str]:
-    """The two names that follow the model in a finding's claim on a table; empty where it makes none."""
-    start = f"{table}:{row['model']}:"
+def _claimed(row: dict[str, Any], table: str) -> dict[str, str]:
+    """What a finding's first claim on a table names, by column; nothing where it makes none."""
     claims = [str(claim) for claim in row["claims"]] if isinstance(row["claims"], Iterable) else []
-    found = next((claim.removeprefix(start).split(":") for claim in claims if claim.startswith(start)), [])
-    first, second, *_ = [*found, "", ""]
-    return first, second
+    for claim in claims:
+        try:
+            name, parts = claim_parts(claim)
+        except InputError:  # an older run wrote a name as it was, with its colons
+            continue
+        if name == table and parts["model"] == row["model"]:
+            return parts
+    return {}
 
 
 def _data(run: Run) -> None:

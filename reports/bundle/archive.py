@@ -55,5 +55,5 @@ def opened(path: Path) -> Iterator[Path]:
             target = (folder / entry.filename).resolve()
             if not target.is_relative_to(folder) or stat.S_ISLNK(entry.external_attr >> 16):
                 raise InputError(f"holds '{entry.filename}', which leads out of it", where=str(path))
-        archive.extractall(folder)  # noqa: S202 - every name was checked above
+        archive.extractall(folder)
         yield folder

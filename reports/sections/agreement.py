@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claim_of
 from reports.format import NOTHING, clean, count, interval, known, rate, status_words
 from reports.nodes import Block, Callout, Cell, Column, Gallery, Paragraph, Section, Table
 from reports.palette import stamp_style
@@ -77,7 +78,8 @@ def _table(facts: Facts, part: pd.DataFrame, caption: str, *, group: bool, folde
         head = Cell(facts.method(method).title, note=_stamps(facts, cells["_"]))
         groups = [Cell(clean(name))] if group else []
         values = [_value(cells.get(measure)) for measure in _MEASURES]
-        rows.append((head, *groups, Cell(_WHEN.get(images, clean(images))), Cell(count(cells["_"]["n"])), *values))
+        size = Cell(count(cells["_"]["n"]), claim=claim_of("agreement_groups", cells["_"]))
+        rows.append((head, *groups, Cell(_WHEN.get(images, clean(images))), size, *values))
     columns = [Column("Method"), *([Column("Group")] if group else []), Column("Images"), Column("n", numeric=True)]
     columns += [Column(words, numeric=True) for words in _MEASURES.values()]
     return capped(caption, columns, rows, source="agreement_groups", folded=folded)
@@ -95,9 +97,11 @@ def _stamps(facts: Facts, row: Mapping[str, Any]) -> str:
 def _value(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return muted(NOTHING)
+    claim = claim_of("agreement_groups", row)
     if not known(row["value"]):
-        return muted(status_words(row["status"]))
-    return Cell(rate(row["value"]), note=interval(row["low"], row["high"]) if known(row["low"]) else "no interval")
+        return muted(status_words(row["status"]), claim)
+    bounds = interval(row["low"], row["high"]) if known(row["low"]) else "no interval"
+    return Cell(rate(row["value"]), note=bounds, claim=claim)
 
 
 def _disagreement(facts: Facts, raw: pd.DataFrame) -> list[Block]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claim_of
 from reports.figures import Line, LinesFigure, Point
 from reports.format import NOTHING, clean, interval, known, metric_words, rate
 from reports.nodes import Block, Cell, Column, FigureBlock, FigureRow, Folded, Paragraph, Section, Table
@@ -160,6 +161,9 @@ def _half(part: pd.DataFrame, name: str) -> list[Table]:
 
 
 def _cell(row: Mapping[str, Any] | None) -> Cell:
-    if row is None or not known(row["value"]):
+    if row is None:
         return muted(NOTHING)
-    return Cell(f"{rate(row['value'])} {interval(row['low'], row['high'])}")
+    claim = claim_of("curves", row)
+    if not known(row["value"]):
+        return muted(NOTHING, claim)
+    return Cell(f"{rate(row['value'])} {interval(row['low'], row['high'])}", claim=claim)

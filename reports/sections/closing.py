@@ -8,12 +8,13 @@ from typing import Any
 
 from audit.fairness.metrics import METRICS
 from audit.run import Run
+from audit.run.claims import CLAIM_KEYS, claims_of
 from reports.format import clean, count, known, metric_words, plain
 from reports.nodes import Block, Bullets, Cell, Code, Column, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import MISSING, Facts, interval_name
 from reports.sections.work import work
 
-__all__ = ["interval_words", "limits", "methods", "provenance"]
+__all__ = ["checking", "interval_words", "limits", "methods", "provenance"]
 
 _SMALL = 10
 _INTERVALS = {
@@ -78,9 +79,13 @@ _EXAMINED = {
 
 
 def _not_measured(facts: Facts) -> list[str]:
-    """One line on every kind of measurement that this run does not hold."""
+    """One line on every kind of measurement that this run does not hold, or does not show at its disclosure level."""
     absent = [words for name, words in _EXAMINED.items() if facts.run.table(name).empty]
-    return [f"Not measured in this run: {'; '.join(absent)}."] if absent else []
+    if not absent:
+        return []
+    level = (facts.run.record.get("disclosure") or {}).get("level")
+    said = "Not measured in this run" if level is None else f"Not measured, or withheld at the level '{clean(level)}'"
+    return [f"{said}: {'; '.join(absent)}."]
 
 
 def _small_groups(facts: Facts) -> list[str]:
@@ -127,7 +132,57 @@ def methods(facts: Facts) -> Section:
         blocks += [Paragraph(text), Bullets(tuple(items))]
     if facts.methods:
         blocks.append(_explainers(facts))
-    return Section("methods", "How it was measured", (*blocks, *work(facts)))
+    return Section("methods", "How it was measured", (*blocks, *work(facts), checking(facts)))
+
+
+def checking(facts: Facts) -> Section:
+    """How a reader gets from a number to its row, and who has to be trusted for what."""
+    rows = [
+        (Cell(name), Cell(", ".join(keys)), Cell(held[0]))
+        for name, keys in CLAIM_KEYS.items()
+        if (held := claims_of(name, facts.run.table(name).head(1)))
+    ]
+    columns = (Column("Table"), Column("Parts of a claim, in this order"), Column("For example"))
+    note = "Colons, percent signs and characters that cannot be shown are percent-encoded inside a name."
+    parts = Table("Tables whose numbers have claims", columns, tuple(rows), note, folded=True)
+    blocks: list[Block] = [Paragraph(_CLAIMS), Bullets(_CHECKS), *([parts] if rows else [])]
+    return Section("checking", "How to check a number", tuple(blocks))
+
+
+_CLAIMS = (
+    "Every number in a table here that stands in one row of a table of the run has a claim: the name of that row, made "
+    "of the table and the columns that tell its rows apart, in one line with colons between them. What does not apply, "
+    "such as the class of a metric over all classes, is left empty. The same measurement has the same claim in every "
+    "run."
+)
+_CHECKS = (
+    (
+        "From a number to its claim: in the HTML report the claim of the number under the pointer stands at the foot "
+        "of the window, and in the page's source as data-claim of the cell or of its row. Below a finding are the "
+        "claims that it rests on, its own first."
+    ),
+    (
+        "From a claim to its row: look it up in results.json of the bundle, which holds value, interval, n, method and "
+        "definition; or filter tables/NAME.parquet (in a bundle also NAME.csv) for the values in the claim. Numbers "
+        "are rounded here and are not there."
+    ),
+    (
+        "From a row to its definition: metrics, intervals and methods are defined in “How it was measured”, with what "
+        "each metric does not show."
+    ),
+    (
+        "Whether the row is right: the command faircam verify compares every file of a bundle with its digest and "
+        "computes numbers, intervals and verdicts again from the stored predictions, as far as the folder at hand "
+        "holds them. It says what it could not compute again. Neither this page nor a picture in it needs to be "
+        "believed."
+    ),
+    (
+        "What only a signature shows: whoever changes numbers and makes all documents and digests again leaves no "
+        "trace in a folder that holds no predictions. A signature that fits a key which you have from its owner shows "
+        "that nothing was changed since the owner signed. It does not show that what was signed is true. That the "
+        "stored predictions are those of the model is shown by another run of the audit alone."
+    ),
+)
 
 
 def _explainers(facts: Facts) -> Table:

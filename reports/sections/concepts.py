@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, count, known, p_value, p_words, rate, status_words
 from reports.nodes import Bullets, Cell, Column, Paragraph, Section
 from reports.sections.explained import crossed
@@ -37,7 +38,8 @@ def concepts(facts: Facts) -> Section | None:
     columns = [Column("Concept"), Column("Model"), Column("Layer"), Column("Class"), Column("Group")]
     columns += [Column(head, numeric=True) for head in heads]
     rows = [_row(row) for row in records(table)]
-    held = capped("Concepts", columns, rows, source="concepts", folded=len(rows) > len(said))
+    folded, claims = len(rows) > len(said), claims_of("concepts", table)
+    held = capped("Concepts", columns, rows, source="concepts", folded=folded, claims=claims)
     return Section("concepts", "Concepts that move the scores", (Paragraph(_TEXT), Bullets(tuple(said)), held))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claims_of
 from reports.figures import Line, LinesFigure, Point
 from reports.format import (
     NOTHING,
@@ -118,7 +119,9 @@ def _gaps(facts: Facts, name: str) -> list[Block]:
     rows = [_gap_row(row) for row in records(part)]
     note = "p is not corrected for the number of corruptions and severities."
     caption = f"Gap in accuracy at each severity, by {clean(name)}"
-    return [capped(caption, [*columns, Column("p", numeric=True)], rows, source="robustness_gaps", note=note)]
+    columns.append(Column("p", numeric=True))
+    claims = claims_of("robustness_gaps", part)
+    return [capped(caption, columns, rows, source="robustness_gaps", note=note, claims=claims)]
 
 
 def _gap_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
@@ -154,7 +157,8 @@ def _shift(facts: Facts) -> list[Block]:
     ):
         rows = [_shift_row(row) for row in records(part)]
         if rows:
-            blocks.append(capped(caption, columns, rows, source="shift", folded=folded))
+            claims = claims_of("shift", part)
+            blocks.append(capped(caption, columns, rows, source="shift", folded=folded, claims=claims))
     return [Section("shift", "Another mix of groups", tuple(blocks))]
 
 
@@ -200,8 +204,8 @@ def _membership(facts: Facts) -> list[Block]:
     heads = ("Trained on", "Others", "Area", "95 % interval", "Accuracy, trained on", "Accuracy, others")
     columns = [Column("Attribute"), Column("Group"), Column("Model"), *(Column(head, numeric=True) for head in heads)]
     rows = [_member_row(row) for row in records(table)]
-    long = len(rows) > _FIRST_ROWS
-    held = capped("Membership inference by group", columns, rows, source="membership", folded=long)
+    long, claims = len(rows) > _FIRST_ROWS, claims_of("membership", table)
+    held = capped("Membership inference by group", columns, rows, source="membership", folded=long, claims=claims)
     return [Section("membership", "Images known from training", (Paragraph(text), Bullets(tuple(said)), held))]
 
 

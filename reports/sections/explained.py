@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from audit.run.claims import claim_of
 from reports.figures import ForestRow
 from reports.format import clean, known, plain, status_words
 from reports.nodes import Cell
@@ -58,8 +59,10 @@ def method_cell(facts: Facts, row: Mapping[str, Any]) -> Cell:
     return Cell(facts.method(row["method"]).title, stamp=facts.stamp(row["model"], row["method"]))
 
 
-def forest_row(row: Mapping[str, Any], label: str, stamp: str = "", mark: float | None = None) -> ForestRow:
-    """A table's row as a line of a forest plot."""
+def forest_row(
+    source: str, row: Mapping[str, Any], label: str, stamp: str = "", mark: float | None = None
+) -> ForestRow:
+    """A row of the run's table `source` as a line of a forest plot."""
     return ForestRow(
         label=label,
         n=int(row["n"]) if known(row["n"]) else None,
@@ -70,4 +73,5 @@ def forest_row(row: Mapping[str, Any], label: str, stamp: str = "", mark: float 
         status=status_words(row["status"]),
         mark=mark,
         stamp=stamp,
+        claim=claim_of(source, row),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claim_of
 from reports.format import NOTHING, clean, count, decimal, decimals, known, p_value, p_words, status_words
 from reports.nodes import Block, Bullets, Cell, Column, Paragraph, Table
 from reports.palette import stamp_style
@@ -118,11 +119,14 @@ def _row(facts: Facts, gap: Gap, *, methods: bool) -> tuple[Cell, ...]:
 
 
 def _cells(row: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
-    if row is None or not known(row["value"]):
-        return muted(status_words(row["status"] if row is not None else None)), muted(NOTHING)
+    if row is None:
+        return muted(status_words(None)), muted(NOTHING)
+    claim = claim_of("quality_gaps", row)
+    if not known(row["value"]):
+        return muted(status_words(row["status"]), claim), muted(NOTHING, claim)
     sides = f"{clean(row['group'])} over {clean(row['reference'])}, n={count(row['n'])}"
-    gap = Cell(f"{decimal(row['value'])} {decimals(row['low'], row['high'])}", note=sides)
-    return gap, Cell(p_value(row["p"]), note=p_value(row["p_adjusted"]))
+    gap = Cell(f"{decimal(row['value'])} {decimals(row['low'], row['high'])}", note=sides, claim=claim)
+    return gap, Cell(p_value(row["p"]), note=p_value(row["p_adjusted"]), claim=claim)
 
 
 def share_sentences(facts: Facts, table: pd.DataFrame) -> list[Block]:

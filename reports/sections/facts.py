@@ -11,6 +11,7 @@ import pandas as pd
 
 from audit.fairness.metrics import METRICS
 from audit.run import Run
+from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, count, interval, known, metric_words, plain, rate, signed, status_words
 from reports.methods import Method, method_of
 from reports.nodes import Cell, Column, Table
@@ -187,9 +188,9 @@ def numeric(text: str) -> Cell:
     return Cell(text)
 
 
-def muted(text: str) -> Cell:
-    """A cell that says why there is no number."""
-    return Cell(text, "muted")
+def muted(text: str, claim: str = "") -> Cell:
+    """A cell that says why there is no number, where need be with the claim of the row that has none."""
+    return Cell(text, "muted", claim=claim)
 
 
 def value_cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
@@ -253,7 +254,7 @@ def value_table(
     columns = [Column(_KEYS.get(name, plain(name).capitalize()), numeric=name in _NUMBERS) for name in keys]
     columns += VALUE_COLUMNS[: 4 if "method" not in part else 5]
     columns += [Column(head, numeric=True) for head, _ in more]
-    return capped(caption, columns, rows, source=source, folded=folded)
+    return capped(caption, columns, rows, source=source, folded=folded, claims=claims_of(source, part))
 
 
 def _key(name: str, row: Mapping[str, Any]) -> Cell:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, criterion_words, interval, known, p_value, rate, status_words
 from reports.nodes import Block, Cell, Column, Paragraph, Section, Table
 from reports.sections.facts import Facts, capped, interval_name, muted, records
@@ -62,7 +63,8 @@ def _table(part: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
     columns.append(Column("Would have shown", numeric=True))
     methods = dict.fromkeys(interval_name(name) for name in part["method"] if known(name) and name != "none")
     note = f"Intervals by: {'; '.join(methods)}." if methods else ""
-    return capped(caption, columns, [_row(row) for row in records(ordered)], source="gaps", note=note, folded=folded)
+    rows, claims = [_row(row) for row in records(ordered)], claims_of("gaps", ordered)
+    return capped(caption, columns, rows, source="gaps", note=note, folded=folded, claims=claims)
 
 
 def _row(row: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claim_of
 from reports.figures import ForestFigure
 from reports.format import NOTHING, clean, count, interval, known, p_words, rate, signed, status_words
 from reports.nodes import Block, Bullets, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
@@ -160,13 +161,14 @@ def _table(part: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
 def _value(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return muted(NOTHING)
+    claim = claim_of("intervention_groups", row)
     if not known(row["value"]):
-        return muted(status_words(row["status"]))
+        return muted(status_words(row["status"]), claim)
     plain = row["measure"] == "changed" and row["action"] != _EFFECT
     bounds = interval(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else "no interval"
     text = rate(row["value"]) if plain else signed(row["value"])
     p = f"\n{p_words(row['p'])}" if known(row["p"]) else ""
-    return Cell(text, note=f"{bounds}, n={count(row['n'])}{p}")
+    return Cell(text, note=f"{bounds}, n={count(row['n'])}{p}", claim=claim)
 
 
 def _forests(facts: Facts, part: pd.DataFrame, region: str, name: str) -> list[Block]:
@@ -179,7 +181,7 @@ def _forests(facts: Facts, part: pd.DataFrame, region: str, name: str) -> list[B
         rows = records(pick(part, model=model))[:_MOST_DRAWN]
         if rows:
             title = f"{clean(model)}: effect of hiding {clean(region)}, by {clean(name)}"
-            lines = tuple(forest_row(row, clean(row["group"])) for row in rows)
+            lines = tuple(forest_row("intervention_groups", row, clean(row["group"])) for row in rows)
             axis = "predictions changed: hidden less elsewhere"
             figure = ForestFigure(title, axis, lines, 0.0, "no effect", bounds=bounds)
             figures.append(FigureBlock(figure, title))

@@ -8,6 +8,7 @@ from typing import Any
 from audit.fairness.metrics import METRICS
 from audit.fairness.paired import LEFT_OUT
 from audit.fairness.rows import OVERALL
+from audit.run.claims import claim_of
 from reports.figures import ForestFigure, ForestRow
 from reports.format import NOTHING, clean, count, interval, known, metric_words, p_value, rate, signed, status_words
 from reports.nodes import Block, Bullets, Cell, Column, FigureBlock, FigureRow, KeyValues, Paragraph, Section, Table
@@ -55,7 +56,8 @@ def compared(facts: PairedFacts, place: int, *, several: bool) -> Section:
     for attribute in facts.attributes:
         for row in records(pick(facts.table, attribute=attribute, metric=LEFT_OUT)):
             if int(row["n"]):
-                numbers = [Cell(count(row[name])) for name in ("n", "only_first", "only_second")]
+                claim = claim_of("paired", row)
+                numbers = [Cell(count(row[name]), claim=claim) for name in ("n", "only_first", "only_second")]
                 rows.append((Cell(clean(row["group"])), Cell(crossed(attribute)), *numbers))
     blocks: list[Block] = [KeyValues(tuple(items))]
     if rows:
@@ -118,21 +120,22 @@ def _line(row: Mapping[str, Any], emphasis: Any) -> ForestRow:
         high=numbers["high"],
         status=status_words(row["status"]),
         emphasis=emphasis,
+        claim=claim_of("paired", row),
     )
 
 
 def _table(facts: PairedFacts, attribute: str, metric: str, class_name: str | None) -> Table:
     whole = facts.rows(OVERALL, metric, class_name)
     own = facts.rows(attribute, metric, class_name) if attribute != OVERALL else []
-    rows = [(Cell("Everybody", "strong"), *_cells(row)) for row in whole]
-    rows += [(Cell(clean(row["group"])), *_cells(row)) for row in own]
     change = facts.range_row(attribute, metric, class_name)
-    if change is not None:
-        rows.append((Cell("Range over the groups", "strong"), *_cells(change)))
+    shown = [(Cell("Everybody", "strong"), row) for row in whole]
+    shown += [(Cell(clean(row["group"])), row) for row in own]
+    shown += [(Cell("Range over the groups", "strong"), change)] if change is not None else []
+    rows, claims = [(head, *_cells(row)) for head, row in shown], [claim_of("paired", row) for _, row in shown]
     words = metric_words(metric, class_name)
     caption = f"{words[0].upper()}{words[1:]}, by {crossed(attribute)}: before and after"
     columns = (Column(crossed(attribute)), *_DIFFERENCE)
-    return capped(caption, columns, rows, source="paired")
+    return capped(caption, columns, rows, source="paired", claims=claims)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:

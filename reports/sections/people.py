@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from audit.fairness.coverage import coverage_table
+from audit.run.claims import claim_of
 from reports.format import NOTHING, clean, count, known, plain, share, status_words
 from reports.nodes import Block, Callout, Cell, Column, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import MISSING, Facts, capped, muted, records
@@ -98,8 +99,8 @@ def _counts(facts: Facts, part: pd.DataFrame, name: str, *, folded: bool = False
     """Planned, failed and clusters of each group, and how its images are spread over the classes."""
     whole = {str(row["group"]): row for row in records(part[part["label"].isna()])}
     of_label = records(part[part["label"].notna()])
-    by_label = {(str(row["group"]), str(row["label"])): int(row["images"]) for row in of_label}
-    seen = {label for (_, label), n in by_label.items() if n}
+    by_label = {(str(row["group"]), str(row["label"])): row for row in of_label}
+    seen = {label for (_, label), row in by_label.items() if int(row["images"])}
     labels = [*(label for label in facts.classes if label in seen), *sorted(seen - set(facts.classes))]
     few = labels[:_MOST_LABELS]
     everybody = sum(int(row["images"]) for row in whole.values())
@@ -107,10 +108,11 @@ def _counts(facts: Facts, part: pd.DataFrame, name: str, *, folded: bool = False
     rows: list[tuple[Cell, ...]] = []
     for group in sorted(whole, key=lambda value: (MISSING in value, value)):
         row, total = whole[group], int(whole[group]["images"])
-        cells = [Cell(clean(group), "muted" if group == MISSING else "plain"), Cell(count(total))]
-        cells += [Cell(share(total, everybody)), Cell(count(row["failed"]))]
-        cells += [Cell(count(row["clusters"])) if clustered else muted(NOTHING)]
-        cells += [Cell(_mix(by_label.get((group, label), 0), total)) for label in few]
+        own = _claim(facts, row)
+        cells = [Cell(clean(group), "muted" if group == MISSING else "plain"), Cell(count(total), claim=own)]
+        cells += [Cell(share(total, everybody), claim=own), Cell(count(row["failed"]), claim=own)]
+        cells += [Cell(count(row["clusters"]), claim=own) if clustered else muted(NOTHING)]
+        cells += [_mix(facts, by_label.get((group, label)), total) for label in few]
         rows.append(tuple(cells))
     heads = ("Planned", "Share", "Not used", "Clusters", *(clean(label) for label in few))
     columns = [Column(name), *(Column(head, numeric=True) for head in heads)]
@@ -119,8 +121,15 @@ def _counts(facts: Facts, part: pd.DataFrame, name: str, *, folded: bool = False
     return capped(caption, columns, rows, source="coverage", note=note, folded=folded)
 
 
-def _mix(images: int, total: int) -> str:
-    return f"{count(images)} ({share(images, total)})" if total else count(images)
+def _mix(facts: Facts, row: Mapping[str, Any] | None, total: int) -> Cell:
+    images = int(row["images"]) if row is not None else 0
+    text = f"{count(images)} ({share(images, total)})" if total else count(images)
+    return Cell(text, claim=_claim(facts, row) if row is not None else "")
+
+
+def _claim(facts: Facts, row: Mapping[str, Any]) -> str:
+    """Claim of a row; none where the counts were made here, as no table of the run holds them."""
+    return claim_of("coverage", row) if len(facts.run.table("coverage")) else ""
 
 
 def _problems(facts: Facts) -> Section:

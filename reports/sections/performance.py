@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from audit.fairness.metrics import METRICS
+from audit.run.claims import claim_of, claims_of
 from reports.figures import ForestFigure, ForestRow
 from reports.format import clean, known, metric_words, rate_with_interval, status_words
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
@@ -57,11 +58,13 @@ def performance(facts: Facts) -> Section:
 def _overall(facts: Facts) -> Table:
     whole = facts.groups[facts.groups["attribute"] == "overall"]
     whole = whole[whole["class"].isna() | (whole["class"] == facts.positive)]
+    whole = _by_metric(whole)
     rows = [
         (Cell(metric_words(row["metric"], row["class"])), Cell(clean(row["model"])), *value_cells(row))
-        for row in records(_by_metric(whole))
+        for row in records(whole)
     ]
-    return capped("Over everybody", (Column("Metric"), Column("Model"), *VALUE_COLUMNS), rows, source="groups")
+    columns = (Column("Metric"), Column("Model"), *VALUE_COLUMNS)
+    return capped("Over everybody", columns, rows, source="groups", claims=claims_of("groups", whole))
 
 
 def _by_metric(frame: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +97,7 @@ def _in_one(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return muted("not measured")
     text = re.sub(r"(\[[^]]*,) ", "\\1\u00a0", rate_with_interval(row))  # an interval stays on one line
-    return Cell(text, "plain" if known(row["value"]) else "muted")
+    return Cell(text, "plain" if known(row["value"]) else "muted", claim=claim_of("groups", row))
 
 
 def _attribute(facts: Facts, name: str, identifier: str, title: str, *, folded: bool = False) -> Section:
@@ -153,17 +156,20 @@ def _line(row: Mapping[str, Any], label: str, emphasis: Any) -> ForestRow:
         high=float(row["high"]) if known(row["high"]) else None,
         status=status_words(row["status"]),
         emphasis=emphasis,
+        claim=claim_of("groups", row),
     )
 
 
 def _table(part: pd.DataFrame, order: list[str], caption: str, attribute: str, *, folded: bool) -> Table:
     rows: list[tuple[Cell, ...]] = []
+    claims: list[str] = []
     by_group = {str(group): frame for group, frame in part.groupby("group", sort=False)}
     for group in order:
         found = records(by_group[group])
         rows += [(Cell(clean(group)), Cell(clean(row["model"])), *value_cells(row)) for row in found]
+        claims += claims_of("groups", by_group[group])
     columns = (Column(attribute), Column("Model"), *VALUE_COLUMNS)
-    return capped(caption, columns, rows, source="groups", folded=folded)
+    return capped(caption, columns, rows, source="groups", folded=folded, claims=claims)
 
 
 def _standardised(facts: Facts, name: str) -> list[Table]:

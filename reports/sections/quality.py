@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from audit.findings.stamps import REFERENCES
+from audit.run.claims import claim_of
 from reports.format import clean, count, decimal, decimals, known, status_words
 from reports.nodes import Block, Bullets, Callout, Cell, Column, Folded, Paragraph, Section, Table
 from reports.sections.explained import crossed
@@ -91,10 +92,11 @@ def _cell(row: Mapping[str, Any] | None) -> Cell:
     """A mean with its interval and n below."""
     if row is None:
         return muted("does not apply")
+    claim = claim_of("quality_groups", row)
     if not known(row["value"]):
-        return muted(status_words(row["status"]))
+        return muted(status_words(row["status"]), claim)
     bounds = decimals(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else "no interval"
-    return Cell(decimal(row["value"]), note=f"{bounds}\nn={count(row['n'])}")
+    return Cell(decimal(row["value"]), note=f"{bounds}\nn={count(row['n'])}", claim=claim)
 
 
 def _gaps(facts: Facts, table: pd.DataFrame) -> list[Block]:

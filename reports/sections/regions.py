@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claim_of, claims_of
 from reports.figures import ForestFigure, ForestRow
 from reports.format import NOTHING, clean, count, interval, known, rate, status_words
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
@@ -116,7 +117,7 @@ def _by_group(facts: Facts, table: pd.DataFrame, name: str) -> list[Block]:
 
 
 def _line(row: Mapping[str, Any], label: str, stamp: str = "") -> ForestRow:
-    return forest_row(row, label, stamp, mark=float(row["area"]) if known(row["area"]) else None)
+    return forest_row("region_groups", row, label, stamp, mark=float(row["area"]) if known(row["area"]) else None)
 
 
 def _matrix(facts: Facts, whole: pd.DataFrame, caption: str) -> Table:
@@ -129,23 +130,35 @@ def _matrix(facts: Facts, whole: pd.DataFrame, caption: str) -> Table:
     rows = []
     for region, method in sorted(keys, key=lambda key: [place.get(name, len(place)) for name in key]):
         own = [found.get((region, method, model)) for model in models]
-        areas = dict.fromkeys(rate(row["area"]) for row in own if row is not None and known(row["area"]))
-        cells = [_share(facts, row) for row in own]
-        rows.append((Cell(clean(region)), Cell(facts.method(method).title), *cells, Cell(", ".join(areas) or NOTHING)))
+        area = _area(own)
+        cells = [_share(facts, row, area=not area.claim) for row in own]
+        rows.append((Cell(clean(region)), Cell(facts.method(method).title), *cells, area))
     columns = [Column("Region"), Column("Method"), *(Column(clean(model)) for model in models)]
     columns.append(Column("Area of region", numeric=True))
     note = f"Below each share: its 95 % interval and n. {asked(facts)}"
     return capped(caption, columns, rows, source="region_groups", note=note, folded=len(rows) > _OPEN_ROWS)
 
 
-def _share(facts: Facts, row: Mapping[str, Any] | None) -> Cell:
+def _area(rows: list[dict[str, Any] | None]) -> Cell:
+    """The area of a region, where it is one for all models: they can have maps of other images."""
+    held = [row for row in rows if row is not None and known(row["area"])]
+    if not held:
+        return muted(NOTHING)
+    if len({rate(row["area"]) for row in held}) > 1:
+        return muted("see each model")
+    return Cell(rate(held[0]["area"]), claim=claim_of("region_groups", held[0]))
+
+
+def _share(facts: Facts, row: Mapping[str, Any] | None, *, area: bool) -> Cell:
     if row is None:
         return muted(NOTHING)
-    stamp = facts.stamp(row["model"], row["method"])
+    stamp, claim = facts.stamp(row["model"], row["method"]), claim_of("region_groups", row)
     if not known(row["value"]):
-        return Cell(status_words(row["status"]), "muted", stamp=stamp)
+        return Cell(status_words(row["status"]), "muted", stamp=stamp, claim=claim)
     bounds = interval(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else "no interval"
-    return Cell(rate(row["value"]), note=f"{bounds}, n={count(row['n'])}", stamp=stamp)
+    note = f"{bounds}, n={count(row['n'])}"
+    note += f", area {rate(row['area'])}" if area and known(row["area"]) else ""
+    return Cell(rate(row["value"]), note=note, stamp=stamp, claim=claim)
 
 
 def _table(facts: Facts, table: pd.DataFrame, attribute: str, caption: str, *, folded: bool = False) -> Table:
@@ -158,7 +171,8 @@ def _table(facts: Facts, table: pd.DataFrame, attribute: str, caption: str, *, f
         rows.append((*heads, method_cell(facts, row), *value_cells(row), area))
     columns = [Column("Region"), Column("Group"), Column("Model"), Column("Method"), *VALUE_COLUMNS]
     columns.append(Column("Area of region", numeric=True))
-    return capped(caption, columns, rows, source="region_groups", note=asked(facts), folded=folded)
+    note, claims = asked(facts), claims_of("region_groups", part)
+    return capped(caption, columns, rows, source="region_groups", note=note, folded=folded, claims=claims)
 
 
 def _gaps(facts: Facts) -> list[Block]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.findings.stamps import CHECKS, OVERALL
+from audit.run.claims import claim_of, claims_of
 from reports.format import NOTHING, clean, count, decimal, decimals, known, plain
 from reports.nodes import Block, Bullets, Callout, Cell, Column, Paragraph, Section, StampLegend, Table
 from reports.sections.facts import Facts, capped, muted, pick, records
@@ -41,11 +42,12 @@ def stamps(facts: Facts) -> Section:
         return Section("stamps", title, (Callout("Not measured", text), *listed))
     blocks: list[Block] = [Paragraph(_TEXT), StampLegend(), _matrix(facts)]
     for model in facts.run.models:
-        rows = records(pick(table, model=model))
-        checks = [_check(facts, row) for row in rows if row["check"] != OVERALL]
-        if checks:
+        own = pick(table, model=model)
+        own = own[own["check"] != OVERALL]
+        if len(own):
             caption = f"Checks behind the stamps of {model}"
-            blocks.append(capped(caption, _COLUMNS, checks, source="stamps", note=_NOTE, folded=True))
+            checks, claims = [_check(facts, row) for row in records(own)], claims_of("stamps", own)
+            blocks.append(capped(caption, _COLUMNS, checks, source="stamps", note=_NOTE, folded=True, claims=claims))
     return Section("stamps", title, (*blocks, *listed))
 
 
@@ -71,7 +73,9 @@ def _stamp(facts: Facts, model: str, method: str, rows: list[dict[str, Any]]) ->
             found[str(row["result"])].append(plain(str(row["check"])))
     words = {"failed": "failed", "inconclusive": "open", "passed": "passed"}
     said = [f"{words[result]}: {', '.join(checks)}" for result, checks in found.items() if checks]
-    return Cell("", note="; ".join(said), stamp=facts.stamp(model, method))
+    whole = next((row for row in rows if row["check"] == OVERALL), None)
+    claim = claim_of("stamps", whole) if whole is not None else ""
+    return Cell("", note="; ".join(said), stamp=facts.stamp(model, method), claim=claim)
 
 
 _COLUMNS = (

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, count, interval, known, metric_words, p_value, plain, rate, status_words
 from reports.maps import picture_uri
-from reports.nodes import Block, Bullets, Cell, Column, Paragraph, Section, SliceCard, SliceCards
+from reports.nodes import Block, Bullets, Cell, Column, Paragraph, Section, SliceCard, SliceCards, Table
 from reports.sections.facts import MOST_ROWS, Facts, capped, muted, pick, records
 
 __all__ = ["leakage_sentence", "slice_sentence", "slice_state", "unnamed", "worst_first"]
@@ -42,13 +43,16 @@ def _lattice(facts: Facts) -> list[Block]:
         "the top was chosen because it looks worst. Corrected p is Benjamini and Hochberg's over all that were "
         "searched. What stands out here needs fresh images, or a rule that names it before they are seen."
     )
-    rows = [_subgroup(row) for row in records(worst_first(table))]
-    columns = _against("Subgroup", "Difference")
-    blocks: list[Block] = [Paragraph(text)]
-    blocks.append(capped("Subgroups served worst", columns, rows[:_FIRST], source="lattice"))
-    if len(rows) > _FIRST:
-        blocks.append(capped("All other subgroups", columns, rows[_FIRST:], source="lattice", folded=True))
+    ordered = worst_first(table)
+    blocks: list[Block] = [Paragraph(text), _subgroups(ordered[:_FIRST], "Subgroups served worst")]
+    if len(ordered) > _FIRST:
+        blocks.append(_subgroups(ordered[_FIRST:], "All other subgroups", folded=True))
     return [Section("lattice", "Subgroups, searched", tuple(blocks))]
+
+
+def _subgroups(part: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
+    rows, claims = [_subgroup(row) for row in records(part)], claims_of("lattice", part)
+    return capped(caption, _against("Subgroup", "Difference"), rows, source="lattice", folded=folded, claims=claims)
 
 
 def _against(first: str, difference: str) -> list[Column]:
@@ -119,9 +123,11 @@ def _slices(facts: Facts) -> list[Block]:
         blocks.append(SliceCards(tuple(_card(facts, row, pictures) for row in records(first))))
     found = table[table["slice"].notna()]
     if len(found) > _MOST_SLICES:
-        rows = [_slice_row(row) for row in records(worst_first(found))]
+        found = worst_first(found)
+        rows, claims = [_slice_row(row) for row in records(found)], claims_of("slices", found)
         columns = [*_against("Slice", "Difference"), Column("Held-out half")]
-        blocks.append(capped("Every slice, by error rate", columns, rows, source="slices", folded=True))
+        caption = "Every slice, by error rate"
+        blocks.append(capped(caption, columns, rows, source="slices", folded=True, claims=claims))
     return [Section("slices", "Slices that nobody labelled", tuple(blocks))]
 
 
@@ -187,7 +193,8 @@ def _leakage(facts: Facts) -> list[Block]:
     columns = [Column("Attribute"), Column("Model"), Column("Groups", numeric=True)]
     columns += [*(Column(head, numeric=True) for head in heads), Column("Method")]
     said = Bullets(tuple(leakage_sentence(row) for row in records(table.head(MOST_ROWS))))
-    held = capped("Attribute leakage", columns, rows, source="leakage", folded=True)
+    claims = claims_of("leakage", table)
+    held = capped("Attribute leakage", columns, rows, source="leakage", folded=True, claims=claims)
     return [Section("leakage", "Groups that can be read from the embeddings", (Paragraph(text), said, held))]
 
 

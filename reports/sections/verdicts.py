@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from audit.run.claims import claim_of
 from reports.format import clean, count, known, p_value, rate
 from reports.nodes import Block, Callout, Finding, Findings, Paragraph, Section, VerdictCount, VerdictCounts
 from reports.palette import VERDICT_ORDER, verdict_style
@@ -98,7 +99,16 @@ def _finding(row: Mapping[str, Any], remarks: Mapping[str, str], *, mixed: bool)
         details.append("preregistered" if row["preregistered"] else "not preregistered")
     name = str(row["finding_id"])
     said = (remarks[name],) if name in remarks else ()
-    return Finding(clean(name), str(row["verdict"]), clean(row["text"]), tuple(details), said)
+    claims = _claims(row, remarked=bool(said))
+    return Finding(clean(name), str(row["verdict"]), clean(row["text"]), tuple(details), said, claims)
+
+
+def _claims(row: Mapping[str, Any], *, remarked: bool) -> tuple[str, ...]:
+    """What a finding rests on: its own row, the rows that it was judged by, and that of its remark."""
+    held = row.get("claims")
+    cited = [str(claim) for claim in held] if isinstance(held, Iterable) else []
+    own = [claim_of("findings", row), *cited, *([claim_of("sensitivity", row)] if remarked else [])]
+    return tuple(dict.fromkeys(own))
 
 
 def _p(value: Any) -> str:

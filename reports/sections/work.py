@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, count, plain
 from reports.nodes import Block, Cell, Column, Paragraph, Section
 from reports.sections.facts import Facts, capped, records
@@ -36,7 +37,8 @@ def work(facts: Facts) -> list[Block]:
     columns = [Column("Model"), Column("Stage")]
     heads = ("Images", "Forward-equivalents", "Least possible", "Times the least", "Smallest micro-batch")
     columns += [Column(head, numeric=True) for head in heads]
-    held = capped("Work done, by model and stage", columns, rows, source="work", folded=True)
+    claims = claims_of("work", table)
+    held = capped("Work done, by model and stage", columns, rows, source="work", folded=True, claims=claims)
     return [Section("work", "Work done", (Paragraph(text), *_shrunk(facts, table), held))]
 
 

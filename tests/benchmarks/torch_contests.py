@@ -83,7 +83,9 @@ def _integrated(model: torch.nn.Module, images: torch.Tensor, targets: torch.Ten
 
     cost = 2 * COPIES * len(images)
     return {
-        f"internal batch {at_once}": Contestant("captum IntegratedGradients", lambda at_once=at_once: run(at_once), cost)
+        f"internal batch {at_once}": Contestant(
+            "captum IntegratedGradients", lambda at_once=at_once: run(at_once), cost
+        )
         for at_once in _BATCHES
     }
 

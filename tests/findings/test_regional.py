@@ -75,7 +75,7 @@ def test_reliance_on_a_region_by_group_fails_where_planted() -> None:
     assert row["claims"] == [
         "region_groups:m:saliency:marker:tone:dark",
         "region_groups:m:saliency:marker:tone:light",
-        "quality_gaps:m:saliency:share:marker:tone:none",
+        "quality_gaps:m:saliency:share%3Amarker:tone:none",
     ]
     for part in ("share of absolute attribution (saliency) on region 'marker' is 0.4", "for tone dark (95 % interval",
                  "for tone light", "a gap of 0.", "60 images in the smaller group", "the tolerance of 0.05",
@@ -106,7 +106,7 @@ def test_matched_rule_takes_out_what_confidence_explains() -> None:
     assert plain["value"] == pytest.approx(0.15, abs=0.02)
     assert abs(matched["value"]) < 0.01
     assert "between images of the same label and similar confidence a gap of 0.00" in matched["text"]
-    assert matched["claims"][-1] == "quality_gaps:m:saliency:share:marker:tone:label_confidence"
+    assert matched["claims"][-1] == "quality_gaps:m:saliency:share%3Amarker:tone:label_confidence"
 
 
 def test_images_without_the_region_do_not_count_and_small_groups_are_listed() -> None:
@@ -173,7 +173,7 @@ def test_effect_by_group() -> None:
     gap = finding(data, {**EFFECT, "attribute": "tone", "compare": "range"}, interventions=hidden(changed))
     assert (gap["verdict"], gap["group"], gap["reference"]) == ("fail", "dark", "light")
     assert gap["value"] == pytest.approx(changed[DARK].mean())
-    assert gap["claims"][-1] == "quality_gaps:m:intervention:effect_changed:marker:tone:none"
+    assert gap["claims"][-1] == "quality_gaps:m:intervention:effect_changed%3Amarker:tone:none"
     same = finding(data, {**EFFECT, "attribute": "tone", "compare": "range", "tolerance": 0.25},
                    interventions=hidden(np.arange(120) % 4 < 2))  # fmt: skip
     assert (same["verdict"], same["value"]) == ("pass", 0)
@@ -256,7 +256,7 @@ def test_rules_of_both_kinds_stand_side_by_side() -> None:
     assert labels["status"].tolist()[1] == "not_measured"
 
 
-def test_derived_tables_hold_what_was_explained(tmp_path: Path) -> None:
+def test_derived_tables_hold_what_was_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, predictions = images_and_predictions(TONES)
     rules = parse_policy({"name": "p", "rules": [{**RULE, **EFFECT, "id": "effect"}, {**RULE, **SHARE, "id": "share"}]})
     facts = Facts(("m",), tuple(CLASSES), "pos", ("tone",), (), rules)
@@ -270,11 +270,14 @@ def test_derived_tables_hold_what_was_explained(tmp_path: Path) -> None:
         empty[name].empty for name in ("quality_groups", "quality_gaps", "intervention_groups", "agreement_groups")
     )
     assert set(empty["findings"]["verdict"]) == {"inconclusive"}
-    raw = {"region_mass": mass_of(WIDE), "interventions": hidden(DARK), "stamps": stamps_of("not_evidence")}
+    monkeypatch.setattr("audit.derived.stamp_table", lambda *_: stamps_of("not_evidence"))
+    row = {"model": "m", "image_id": images["image_id"].iloc[0], "method": "saliency", "measure": "deletion_mean"}
+    measured = pd.DataFrame([{**row, "value": 0.5, "status": "ok", "detail": ""}])
+    raw = {"region_mass": mass_of(WIDE), "interventions": hidden(DARK), "quality": measured}
     full = derive(base | raw, facts)
     assert full["findings"]["verdict"].tolist() == ["fail", "inconclusive"]
     assert set(full["quality_gaps"]["method"]) == {"saliency", "intervention"}
-    assert full["quality_groups"]["measure"].unique().tolist() == ["share:marker"]
+    assert full["quality_groups"]["measure"].unique().tolist() == ["deletion_mean", "share:marker"]
     for name in ("quality_groups", "quality_gaps", "intervention_groups", "agreement_groups"):
         write_table(tmp_path, name, full[name])
         assert len(read_table(tmp_path, name)) == len(full[name])

@@ -19,6 +19,7 @@ from reports.comparison import build_comparison, choose_arms, compare_runs, writ
 from reports.format import known, rate, signed
 from reports.html import render_html
 from reports.nodes import Bullets, Paragraph, Table
+from reports.palette import verdict_style
 from reports.sections.paired import PairedFacts
 from tests.integration.small import faircam
 from tests.reports.test_html import EVIL, Page
@@ -140,8 +141,10 @@ def test_page(page: str) -> None:
     titles = [text for level, text in read.headings if level == 2 and text != "Contents"]
     assert titles == [
         "What changed, for whom",
+        "Verdicts that flipped",
         "Who was compared",
         "Every group",
+        "All models in one table",
         "How it was measured",
         "What this comparison does not show",
         "Where this comes from",
@@ -252,7 +255,7 @@ def test_command(other: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--models", "a", "b"), "model 'a' is in none of the runs"),
-        (("--format", "htm"), "'htm' is unknown, allowed: html, csv. Did you mean 'html'"),
+        (("--format", "htm"), "'htm' is unknown, allowed: html, csv, md. Did you mean 'html'"),
         (("--models", "a"), "requires 2 arguments"),
     ],
 )
@@ -266,3 +269,25 @@ def test_command_shows_an_example() -> None:
     done = faircam("compare", "--help", NO_COLOR="1", COLUMNS="160")
     assert done.returncode == 0
     assert "Example: faircam compare runs/before runs/after" in done.stdout
+
+
+def test_a_flipped_verdict_is_named_and_every_model_has_a_row(sample: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "after"
+    shutil.copytree(sample.path, folder)
+    findings = sample.table("findings")
+    own = findings["model"] == BEFORE
+    rule = str(findings.loc[own & (findings["verdict"] == "fail"), "rule"].iloc[0])
+    findings.loc[own & (findings["rule"] == rule), "verdict"] = "pass"
+    write_table(folder, "findings", findings)
+    document = build_comparison(compare_runs([sample, open_run(folder)], (BEFORE, BEFORE), draws=9))
+    section = next(part for part in document.sections if part.identifier == "flipped-0")
+    lead, table, *_ = section.blocks
+    assert isinstance(lead, Paragraph)
+    assert lead.text == f"1 of {int(own.sum())} verdicts changed: {rule}."
+    assert isinstance(table, Table)
+    assert [cell.text for cell in table.rows[0][:4:3]] == [rule, f"{verdict_style('pass').symbol} Pass"]
+    release = next(part for part in document.sections if part.identifier == "release").blocks[1]
+    assert isinstance(release, Table)
+    assert len(release.rows) == 2
+    whole = sample.table("groups").query("attribute == 'overall' and metric == 'accuracy' and model == @BEFORE").iloc[0]
+    assert release.rows[0][1].text.startswith(f"{whole['value']:.3f} [")

@@ -310,11 +310,11 @@ def test_write_report(sample: Run, tmp_path: Path, page: str) -> None:
     out = write_report(sample, tmp_path / "deep" / "r.html")
     assert out.read_text(encoding="utf-8") == page
     assert write_report(sample) == sample.path / "report.html"
-    assert REPORT_FORMATS == ("html",)
+    assert REPORT_FORMATS == ("html", "pdf", "md", "json")
 
 
 def test_unknown_format(sample: Run) -> None:
-    with pytest.raises(InputError, match=r"'htm' is unknown, allowed: html\. Did you mean 'html'\?"):
+    with pytest.raises(InputError, match=r"'htm' is unknown, allowed: html, pdf, md, json\. Did you mean 'html'\?"):
         write_report(sample, format="htm")
 
 

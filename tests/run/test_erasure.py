@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from datetime import date
 from pathlib import Path
@@ -14,30 +13,21 @@ from audit.derived import RAW, Facts, derive
 from audit.erasure import Erasure, erase
 from audit.errors import InputError
 from audit.run import Run, open_run
-from audit.run.files import write_json
-from audit.run.integrity import IntegrityError, check_integrity, table_digests
+from audit.run.integrity import IntegrityError, check_integrity
 from audit.run.schema import TABLES
 from audit.run.shards import read_receipt
-from audit.run.tables import read_table, write_table
-from tests.sample_run import build
+from audit.run.tables import write_table
+from tests.derived_run import build_derived
 
 DAY = date(2026, 11, 25)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The sample run, its derived tables as the pipeline writes them; not to be changed."""
-    folder = tmp_path_factory.mktemp("erasure") / "run"
-    build(folder)
-    for name in ("embeddings", "corrupted", "members", "quality", "interventions"):  # which take most of the time
-        (folder / "tables" / f"{name}.parquet").unlink(missing_ok=True)
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    raw = {name: read_table(folder, name) for name in ("images", "predictions", *RAW)}
-    for name, frame in derive(raw, Facts.of(record)).items():
-        write_table(folder, name, frame)
-    write_json(folder / "run.json", {**record, "tables": table_digests(folder)})
-    (folder / "report.html").write_text("shows pictures", encoding="utf-8")
-    return open_run(folder)
+    """A run with a report in its folder; not to be changed."""
+    run = build_derived(tmp_path_factory.mktemp("erasure") / "run")
+    (run.path / "report.html").write_text("shows pictures", encoding="utf-8")
+    return run
 
 
 @pytest.fixture

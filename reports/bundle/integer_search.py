@@ -1,0 +1,205 @@
+"""Whether the published counts, taken together, give a suppressed one away: a search over whole numbers.
+
+The searcher is granted more than is published: for every kind of image (label, and what each model says) how many
+there are in all, everything on groups of which nothing is suppressed, and which combinations of groups occur. What
+stays open to that searcher stays open to any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from reports.bundle.cells import Block, Bools, Cell
+
+__all__ = ["MOST_SOLVES", "MOST_VARIABLES", "Guard", "IntegerSearch", "TooLarge"]
+
+MOST_VARIABLES = 2500
+"""Numbers that are searched over at once; rarer kinds of image beyond it are taken as known."""
+MOST_SOLVES = 500
+"""Programs that are solved for one block, so that the same run takes the same course on any machine."""
+_NODES = 500
+
+Floats = npt.NDArray[np.float64]
+
+
+class TooLarge(Exception):
+    """A block is beyond what is searched."""
+
+
+@dataclass(eq=False)
+class Guard:
+    """A number that must stay open.
+
+    Attributes
+    ----------
+    cell : Cell
+    kinds : ndarray of bool
+        Kinds of image that it counts.
+    need : int
+        How far apart two of its possible values must lie.
+    low, high : int
+        Smallest and largest value found so far; both the true one at first.
+    """
+
+    cell: Cell
+    kinds: Bools
+    need: int
+    low: int
+    high: int
+
+    @property
+    def safe(self) -> bool:
+        """Whether values far enough apart were found."""
+        return self.high - self.low >= self.need
+
+
+@dataclass
+class IntegerSearch:
+    """Finds other numbers of images that the published counts allow just as well.
+
+    Suppressing more only takes equations away, so what was found stays found.
+    """
+
+    block: Block
+    solves: int = 0
+    _guards: dict[tuple[Cell, bytes], Guard] = field(default_factory=dict)
+
+    def unsafe(self, hidden: Collection[Cell], needs: Mapping[Cell, tuple[int, int]]) -> Cell | None:
+        """The first suppressed cell, in the order of the block, that can be narrowed down too far; None for none.
+
+        Parameters
+        ----------
+        hidden : collection of Cell
+            Suppressed cells.
+        needs : dict of Cell to (int, int)
+            For each of them how far apart values must lie: of numbers of images by their own label, and of those
+            that a model calls so.
+
+        Raises
+        ------
+        TooLarge
+            It takes more programs than are allowed.
+        """
+        system = _System.of(self.block, hidden)
+        guards = [guard for cell in self.block.cells if cell in hidden for guard in self._of(cell, needs[cell])]
+        rows = [system.row(guard.kinds, self.block.places[guard.cell.attribute, guard.cell.group]) for guard in guards]
+        for guard, row in zip(guards, rows, strict=True):
+            for sign in (1.0, -1.0):
+                if guard.safe:
+                    break
+                if self.solves >= MOST_SOLVES:
+                    raise TooLarge
+                self.solves += 1
+                change = system.extreme(sign * row)
+                if change is not None:
+                    self._note(guards, rows, change)
+            if not guard.safe:
+                return guard.cell
+        return None
+
+    def _of(self, cell: Cell, need: tuple[int, int]) -> Iterator[Guard]:
+        place = self.block.places[cell.attribute, cell.group]
+        for kinds, own in self.block.guarded(cell.label):
+            true = int(self.block.counts[np.ix_(kinds, place)].sum())
+            wanted = need[0] if own else need[1]
+            guard = self._guards.setdefault((cell, kinds.tobytes()), Guard(cell, kinds, wanted, true, true))
+            guard.need = max(guard.need, wanted)
+            yield guard
+
+    def _note(self, guards: list[Guard], rows: list[Floats], change: Floats) -> None:
+        for guard, row in zip(guards, rows, strict=True):
+            place = self.block.places[guard.cell.attribute, guard.cell.group]
+            value = int(self.block.counts[np.ix_(guard.kinds, place)].sum()) + round(float(row @ change))
+            guard.low, guard.high = min(guard.low, value), max(guard.high, value)
+
+
+@dataclass(frozen=True)
+class _System:
+    """The published counts as equations over the images of every kind in every open group.
+
+    Attributes
+    ----------
+    kinds, leaves : ndarray of bool
+        Which kinds and leaves of the block are searched over.
+    true : ndarray, shape (kinds, leaves)
+        Their true numbers.
+    constraint : LinearConstraint
+    most : ndarray, shape (kinds * leaves,)
+        Images of the kind in all.
+    """
+
+    kinds: Bools
+    leaves: Bools
+    true: Floats
+    constraint: LinearConstraint
+    most: Floats
+
+    @classmethod
+    def of(cls, block: Block, hidden: Collection[Cell]) -> _System:
+        leaves = np.zeros(block.counts.shape[1], dtype=bool)
+        for cell in hidden:
+            leaves |= block.places[cell.attribute, cell.group]
+        total = block.counts[:, leaves].sum(axis=1)
+        room = max(1, MOST_VARIABLES // max(1, int(leaves.sum())))
+        kinds = np.zeros(len(total), dtype=bool)
+        kinds[np.argsort(-total, kind="stable")[:room]] = True
+        kinds &= total > 0
+        true = block.counts[np.ix_(kinds, leaves)].astype(np.float64)
+        equations = _equations(block, hidden, kinds, leaves)
+        exact = np.concatenate([np.unique(equations, axis=0), _in_all(true.shape)])
+        there = _there(block, hidden)
+        value = exact @ true.ravel()
+        taken = np.array([block.counts[np.ix_(~kinds, block.places[cell])].sum() for cell in there], dtype=np.float64)
+        some = np.array([_held(kinds, block.places[cell], kinds, leaves) for cell in there]).reshape(-1, true.size)
+        constraint = LinearConstraint(
+            sparse.csr_array(np.concatenate([exact, some])),
+            np.concatenate([value, 1 - taken]),
+            np.concatenate([value, np.full(len(taken), np.inf)]),
+        )
+        return cls(kinds, leaves, true, constraint, np.repeat(true.sum(axis=1), true.shape[1]))
+
+    def row(self, kinds: Bools, place: Bools) -> Floats:
+        """Coefficients of a number of images."""
+        return _held(kinds, place, self.kinds, self.leaves)
+
+    def extreme(self, row: Floats) -> Floats | None:
+        """Differences from the truth where a number is as large as the search gets it; None where it found nothing."""
+        found = milp(
+            -row,
+            constraints=self.constraint,
+            integrality=np.ones(len(row)),
+            bounds=Bounds(0, self.most),
+            options={"node_limit": _NODES},
+        )
+        return None if found.x is None else np.asarray(np.round(found.x) - self.true.ravel(), dtype=np.float64)
+
+
+def _held(counted: Bools, place: Bools, kinds: Bools, leaves: Bools) -> Floats:
+    return np.outer(counted[kinds], place[leaves]).ravel().astype(np.float64)
+
+
+def _equations(block: Block, hidden: Collection[Cell], kinds: Bools, leaves: Bools) -> Floats:
+    """Coefficients of every number that is published of a cell that is not suppressed."""
+    rows = [np.zeros(int(kinds.sum() * leaves.sum()))]
+    for label in (None, *block.labels):
+        counted = list(block.counted(label))
+        for (name, group), place in block.places.items():
+            if place[leaves].any() and Cell(name, group, label) not in hidden:
+                rows += [_held(one, place, kinds, leaves) for one in counted]
+    return np.stack(rows)
+
+
+def _in_all(shape: tuple[int, int]) -> Floats:
+    """Coefficients of the number of images of each kind in all."""
+    return np.asarray(np.kron(np.eye(shape[0]), np.ones(shape[1])), dtype=np.float64)
+
+
+def _there(block: Block, hidden: Collection[Cell]) -> list[tuple[str, str]]:
+    """Groups that are listed without their numbers: they have an image at least."""
+    return [(name, group) for name, group in block.places if Cell(name, group) in hidden]
