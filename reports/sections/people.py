@@ -22,7 +22,7 @@ def people(facts: Facts) -> Section:
     """Counts of everybody, then of each attribute, then every problem."""
     images = facts.run.table("images")
     if images.empty:
-        return Section("data", "Who is in the data", (Callout("No images", "The run holds no table of images."),))
+        return Section("data", "Who is in the data", _without_rows(facts))
     blocks: list[Block] = [_summary(facts, images)]
     if not facts.names:
         text = "No group attribute was given, so nothing can be said about differences between groups."
@@ -37,6 +37,36 @@ def people(facts: Facts) -> Section:
         blocks.append(_counts(facts, part, clean(crossing).replace(" x ", " × "), folded=True))
     blocks.append(_problems(facts))
     return Section("data", "Who is in the data", tuple(blocks))
+
+
+def _without_rows(facts: Facts) -> tuple[Block, ...]:
+    """What can be said where there are no rows: at a level that withholds them, the counts that are published."""
+    level = (facts.run.record.get("disclosure") or {}).get("level")
+    coverage = facts.run.table("coverage")
+    if level is None or coverage.empty:
+        return (Callout("No images", "The run holds no table of images."),)
+    text = (
+        f"This report was made at the level '{clean(level)}': rows about single images are withheld. Counts of groups "
+        "are shown where they are published; small ones, and others from which they could be worked out, are not."
+    )
+    names = [str(name) for name in coverage["attribute"].unique()]
+    return (
+        Callout("Rows are withheld", text),
+        *(_published(coverage[coverage["attribute"] == name]) for name in names),
+    )
+
+
+def _published(part: pd.DataFrame) -> Table:
+    """Counts as they are published: those that are suppressed say so."""
+    name = clean(part["attribute"].iloc[0]).replace(" x ", " × ")
+    rows = []
+    for row in records(part):
+        label = clean(row["label"]) if known(row["label"]) else "every class"
+        numbers = [count(row[key]) if known(row[key]) else status_words("suppressed") for key in ("images", "clusters")]
+        rows.append((Cell(clean(row["group"])), Cell(label), *(Cell(text) for text in numbers)))
+    columns = (Column(name), Column("Class"), Column("Images", numeric=True), Column("Clusters", numeric=True))
+    claims = [claim_of("coverage", row) for row in records(part)]
+    return capped(f"Images by {name}", columns, rows, source="coverage", claims=claims, folded=" × " in name)
 
 
 def _summary(facts: Facts, images: pd.DataFrame) -> KeyValues:

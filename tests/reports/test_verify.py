@@ -214,3 +214,13 @@ def test_a_folder_that_is_there_is_not_overwritten(derived: Run, tmp_path: Path)
 def test_an_unknown_pack(derived: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="eu-ai-act"):
         write_bundle(derived, tmp_path / "bundle", Request("public", DAY, ("eu-ai-akt",)))
+
+
+def test_a_public_report_with_suppressed_cells_says_so(made: Made) -> None:
+    """The images without a tone are 6 of 3 scenes; they and the next smallest group are suppressed."""
+    groups = read_table(made("public", False), "groups")
+    hidden = groups[(groups["status"] == "suppressed") & (groups["metric"] == "accuracy")]
+    assert set(hidden["group"]) == {"(missing)", "tone-4"}
+    page = (made("public", False) / "report.html").read_text(encoding="utf-8")
+    assert "Rows are withheld" in page
+    assert "suppressed: the cell is small" in page
