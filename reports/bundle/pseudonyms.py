@@ -1,7 +1,8 @@
 """The tables of the auditor level: every row, under names that nobody without the secret can trace back.
 
-Groups, labels and predictions stay as they are, and so does the order of the rows: what is counted from them stays the
-same. Whoever knows a person's combination of groups, or the order of the images, may still recognise a row.
+Groups, labels and predictions stay as they are, and so does the order of the rows and of the clusters' names: what is
+counted from them stays the same. Whoever knows a person's combination of groups, the order of the images, or every
+cluster's name, may still recognise a row.
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ def pseudonyms(names: Iterable[str], kind: str, secret: bytes) -> dict[str, str]
 def auditor_tables(run: Run, secret: bytes) -> dict[str, pd.DataFrame]:
     """Every table of a run but the embeddings, rows in their order, ids and clusters replaced.
 
+    Pseudonyms of clusters begin with the place of the name in alphabetical order: draws of the tests and of joint
+    intervals go through the clusters in that order, and would else be others than those of the run.
+
     Parameters
     ----------
     run : Run
@@ -76,6 +80,8 @@ def auditor_tables(run: Run, secret: bytes) -> dict[str, pd.DataFrame]:
     for column, kind in (("image_id", "image"), ("cluster", "cluster")):
         holders = [frame for frame in tables.values() if column in frame]
         named = pseudonyms((str(name) for frame in holders for name in frame[column].dropna()), kind, secret)
+        if kind == "cluster":
+            named = {name: f"{place:06d}-{named[name]}" for place, name in enumerate(sorted(named))}
         for frame in holders:
             frame[column] = [None if pd.isna(name) else named[str(name)] for name in frame[column]]
     for table, columns in _BLANKED.items():

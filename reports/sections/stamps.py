@@ -89,7 +89,7 @@ _COLUMNS = (
     Column("What it measures"),
 )
 _NOTE = (
-    "Values are means over images; the largest difference from an independent implementation is over all images, and "
+    "Values are means over images; the largest disagreement with an independent implementation is over all images, and "
     "its interval is the value itself. Checks marked “shown only” decide nothing."
 )
 
