@@ -19,11 +19,15 @@ from reports.bundle.cells import Block, Bools, Cell
 
 __all__ = ["MOST_SOLVES", "MOST_VARIABLES", "Guard", "IntegerSearch", "TooLarge"]
 
-MOST_VARIABLES = 2500
+MOST_VARIABLES = 1000
 """Numbers that are searched over at once; rarer kinds of image beyond it are taken as known."""
 MOST_SOLVES = 500
 """Programs that are solved for one block, so that the same run takes the same course on any machine."""
-_NODES = 500
+_PARTS = (1, 2, 6)
+_NEAR = 1e-6
+_NODES, _GAP = 100, 0.3
+_PATIENCE = 60.0
+"""Seconds for one program: a last resort, never reached in tests, since what it cuts short depends on the machine."""
 _FEW = 4
 
 Floats = npt.NDArray[np.float64]
@@ -135,24 +139,20 @@ class IntegerSearch:
 
 @dataclass(frozen=True)
 class _System:
-    """The published counts as equations over the images of every kind in every open group.
+    """What the published counts allow, as differences from the truth: of each kind of image in each open group.
 
     Attributes
     ----------
     kinds, leaves : ndarray of bool
         Which kinds and leaves of the block are searched over.
-    true : ndarray, shape (kinds, leaves)
-        Their true numbers.
     constraint : LinearConstraint
-    most : ndarray, shape (kinds * leaves,)
-        Images of the kind in all.
+    bounds : Bounds
     """
 
     kinds: Bools
     leaves: Bools
-    true: Floats
     constraint: LinearConstraint
-    most: Floats
+    bounds: Bounds
 
     @classmethod
     def of(cls, block: Block, hidden: Collection[Cell]) -> _System:
@@ -167,31 +167,54 @@ class _System:
         true = block.counts[np.ix_(kinds, leaves)].astype(np.float64)
         equations = _equations(block, hidden, kinds, leaves)
         exact = np.concatenate([np.unique(equations, axis=0), _in_all(true.shape)])
-        there = _there(block, hidden)
-        value = exact @ true.ravel()
-        taken = np.array([block.counts[np.ix_(~kinds, block.places[cell])].sum() for cell in there], dtype=np.float64)
-        some = np.array([_held(kinds, block.places[cell], kinds, leaves) for cell in there]).reshape(-1, true.size)
+        listed = [place for (name, group), place in block.places.items() if Cell(name, group) in hidden]
+        some = [_held(np.ones(len(kinds), dtype=bool), place, kinds, leaves) for place in listed]
+        spare = [float(block.counts[:, place].sum()) - 1 for place in listed]
         constraint = LinearConstraint(
-            sparse.csr_array(np.concatenate([exact, some])),
-            np.concatenate([value, 1 - taken]),
-            np.concatenate([value, np.full(len(taken), np.inf)]),
+            sparse.csr_array(np.concatenate([exact, *(row[None] for row in some)])),
+            np.concatenate([np.zeros(len(exact)), -np.array(spare)]),
+            np.concatenate([np.zeros(len(exact)), np.full(len(spare), np.inf)]),
         )
-        return cls(kinds, leaves, true, constraint, np.repeat(true.sum(axis=1), true.shape[1]))
+        most = np.repeat(true.sum(axis=1), true.shape[1])
+        return cls(kinds, leaves, constraint, Bounds(-true.ravel(), most - true.ravel()))
 
     def row(self, kinds: Bools, place: Bools) -> Floats:
         """Coefficients of a number of images."""
         return _held(kinds, place, self.kinds, self.leaves)
 
     def extreme(self, row: Floats) -> Floats | None:
-        """Differences from the truth where a number is as large as the search gets it; None where it found nothing."""
+        """Whole differences from the truth that make a number large; None where the search was cut short.
+
+        Fractions are searched first, in the whole room and in parts of it: a solution that stays within half of the
+        room may be doubled, so that halves become whole. Only where none becomes whole are numbers branched on.
+        """
+        for parts in _PARTS:
+            found = self._solved(row, parts, whole=False)
+            if found is None:
+                return None
+            rounded = np.round(parts * found)
+            if parts == 1 and row @ found < 0.5:
+                return np.zeros(len(row))
+            if abs(parts * found - rounded).max() < _NEAR and self._allows(rounded) and row @ rounded > 0:
+                return np.asarray(rounded, dtype=np.float64)
+        found = self._solved(row, 1, whole=True)
+        return None if found is None else np.asarray(np.round(found), dtype=np.float64)
+
+    def _solved(self, row: Floats, parts: int, *, whole: bool) -> Floats | None:
+        inner = self.constraint
         found = milp(
             -row,
-            constraints=self.constraint,
-            integrality=np.ones(len(row)),
-            bounds=Bounds(0, self.most),
-            options={"node_limit": _NODES},
+            constraints=LinearConstraint(inner.A, inner.lb / parts, inner.ub / parts),
+            integrality=np.full(len(row), int(whole)),
+            bounds=Bounds(self.bounds.lb / parts, self.bounds.ub / parts),
+            options={"node_limit": _NODES, "mip_rel_gap": _GAP, "time_limit": _PATIENCE},
         )
-        return None if found.x is None else np.asarray(np.round(found.x) - self.true.ravel(), dtype=np.float64)
+        return None if found.x is None else np.asarray(found.x, dtype=np.float64)
+
+    def _allows(self, change: Floats) -> bool:
+        inner, sums = self.constraint, self.constraint.A @ change
+        held = (inner.lb <= sums).all() and (sums <= inner.ub).all()
+        return bool(held and (self.bounds.lb <= change).all() and (change <= self.bounds.ub).all())
 
 
 def _held(counted: Bools, place: Bools, kinds: Bools, leaves: Bools) -> Floats:
@@ -212,8 +235,3 @@ def _equations(block: Block, hidden: Collection[Cell], kinds: Bools, leaves: Boo
 def _in_all(shape: tuple[int, int]) -> Floats:
     """Coefficients of the number of images of each kind in all."""
     return np.asarray(np.kron(np.eye(shape[0]), np.ones(shape[1])), dtype=np.float64)
-
-
-def _there(block: Block, hidden: Collection[Cell]) -> list[tuple[str, str]]:
-    """Groups that are listed without their numbers: they have an image at least."""
-    return [(name, group) for name, group in block.places if Cell(name, group) in hidden]
