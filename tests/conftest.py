@@ -17,6 +17,11 @@ os.environ["MPLBACKEND"] = "Agg"
 with contextlib.suppress(ImportError):
     import triton  # noqa: F401 - must come before TensorFlow: both bring LLVM, and the other order ends the process
 
+with contextlib.suppress(ImportError):
+    import torch
+
+    torch.set_warn_always(True)  # else a warning is an error only in the first test that meets it
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -212,7 +212,7 @@ class TorchAdapter(ChunkedAdapter):
         return made if part.offsets is None else made + self._on_device(part.offsets)
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array)).to(self._device)
+        return torch.as_tensor(np.require(array, requirements=["C", "W"])).to(self._device)
 
     def _weights(self) -> Weights:
         return read_weights(self.module, [layer.name for layer in self._layers], self._head)

@@ -6,11 +6,11 @@ Whether anybody still could is asked of `integer_search`, until it finds that no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from audit.fairness.rows import EVERYBODY, OVERALL
 from reports.bundle.cells import Block, Cell
-from reports.bundle.integer_search import IntegerSearch
+from reports.bundle.integer_search import IntegerSearch, Weak
 
 __all__ = ["Complements", "Unsafe"]
 
@@ -26,6 +26,7 @@ class Complements:
     block: Block
     sizes: Mapping[Cell, int]
     threshold: int
+    known: dict[Cell, list[tuple[Cell, list[Cell]]]] = field(default_factory=dict)
 
     def hide(self, small: Sequence[Cell], *, complements: bool) -> set[Cell]:
         """The small cells, and those that hide them.
@@ -71,13 +72,13 @@ class Complements:
         while changed:
             changed = False
             for cell in [cell for cell in self.block.cells if cell in hidden]:
-                lines = [line for parent, line in self._lines(cell) if parent not in hidden and not hidden & set(line)]
-                lines += [parts for parts in self._parts(cell) if not hidden & set(parts)]
+                lines = [line for parent, line in self._lines(cell) if parent not in hidden]
+                lines = [line for line in (*lines, *self._parts(cell)) if hidden.isdisjoint(line)]
                 for chosen in filter(None, (self._smallest(line, hidden) for line in lines)):
                     self._add(hidden, chosen)
                     changed = True
 
-    def _widen(self, hidden: set[Cell], weak: Cell) -> None:
+    def _widen(self, hidden: set[Cell], weak: Weak) -> None:
         """Suppress the smallest cell that is added up with a weak one, or is a part or the sum of it.
 
         Raises
@@ -85,15 +86,21 @@ class Complements:
         Unsafe
             All of them are.
         """
-        lines = list(self._lines(weak))
-        chosen = self._smallest([cell for _, line in lines for cell in line], hidden)
-        chosen = chosen or self._smallest([cell for line in self._parts(weak) for cell in line], hidden)
-        chosen = chosen or self._smallest([parent for parent, _ in lines if parent.attribute != OVERALL], hidden)
+        lines = self._lines(weak.cell)
+        sums = self._smallest([whole for whole, _ in lines if whole.attribute != OVERALL], hidden)
+        chosen = sums if not weak.can_hide else None
+        chosen = chosen or self._smallest([cell for _, line in lines for cell in line], hidden)
+        chosen = chosen or self._smallest([cell for line in self._parts(weak.cell) for cell in line], hidden) or sums
         if chosen is None:
             raise Unsafe
         self._add(hidden, chosen)
 
-    def _lines(self, cell: Cell) -> Iterator[tuple[Cell, list[Cell]]]:
+    def _lines(self, cell: Cell) -> list[tuple[Cell, list[Cell]]]:
+        if cell not in self.known:
+            self.known[cell] = list(self._sums(cell))
+        return self.known[cell]
+
+    def _sums(self, cell: Cell) -> Iterator[tuple[Cell, list[Cell]]]:
         """Sums that a cell is a part of, each with its other parts."""
         slices = self.block.slices
         for name in (OVERALL, *slices):

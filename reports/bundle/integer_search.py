@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +18,20 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from reports.bundle.cells import Block, Bools, Cell
 
-__all__ = ["MOST_SOLVES", "MOST_VARIABLES", "Guard", "IntegerSearch", "TooLarge"]
+__all__ = ["MOST_SOLVES", "MOST_VARIABLES", "Guard", "IntegerSearch", "TooLarge", "Weak"]
 
 MOST_VARIABLES = 1000
 """Numbers that are searched over at once; rarer kinds of image beyond it are taken as known."""
-MOST_SOLVES = 500
+MOST_SOLVES = 600
 """Programs that are solved for one block, so that the same run takes the same course on any machine."""
-_PARTS = (1, 2, 6)
+_TRIES = ((1, False), (2, False), (6, False), (1, True))
+"""Fractions first, in the whole room and in parts of it: a solution that stays within half of the room may be doubled,
+so that halves become whole. Only where none becomes whole are numbers branched on."""
 _NEAR = 1e-6
 _NODES, _GAP = 100, 0.3
 _PATIENCE = 60.0
 """Seconds for one program: a last resort, never reached in tests, since what it cuts short depends on the machine."""
-_FEW = 4
+_FEW, _HELPS = 4, 0.8
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,19 +52,26 @@ class Guard:
     need : int
         How far apart two of its possible values must lie.
     low, high : int
-        Smallest and largest value found so far; both the true one at first.
+        How far below and above the truth a value was found.
     """
 
     cell: Cell
     kinds: Bools
     need: int
-    low: int
-    high: int
+    low: int = 0
+    high: int = 0
 
     @property
     def safe(self) -> bool:
         """Whether values far enough apart were found."""
         return self.high - self.low >= self.need
+
+
+class Weak(NamedTuple):
+    """A cell that can be narrowed down, and whether suppressing others along its attribute can help."""
+
+    cell: Cell
+    can_hide: bool
 
 
 @dataclass
@@ -75,8 +85,11 @@ class IntegerSearch:
     solves: int = 0
     _guards: dict[tuple[Cell, bytes], Guard] = field(default_factory=dict)
 
-    def unsafe(self, hidden: Collection[Cell], needs: Mapping[Cell, tuple[int, int]]) -> Cell | None:
+    def unsafe(self, hidden: Collection[Cell], needs: Mapping[Cell, tuple[int, int]]) -> Weak | None:
         """The first suppressed cell, in the order of the block, that can be narrowed down too far; None for none.
+
+        Values that cannot lie so far apart even where all groups along the cell's attribute are suppressed need only
+        lie as far apart as they can then: the sums that are published of them tell as much anyway. Two there must be.
 
         Parameters
         ----------
@@ -93,48 +106,71 @@ class IntegerSearch:
         """
         system = _System.of(self.block, hidden)
         guards = [guard for cell in self.block.cells if cell in hidden for guard in self._of(cell, needs[cell])]
-        rows = [system.row(guard.kinds, self.block.places[guard.cell.attribute, guard.cell.group]) for guard in guards]
+        places = [self.block.places[guard.cell.attribute, guard.cell.group] for guard in guards]
+        rows = np.stack([system.row(guard.kinds, place) for guard, place in zip(guards, places, strict=True)])
         self._shake(system, guards, rows)
         for guard, row in zip(guards, rows, strict=True):
-            for sign in (1.0, -1.0):
-                if not guard.safe:
-                    self._solve(system, sign * row, guards, rows)
+            if guard.safe:
+                continue
+            bounds = [self._solve(system, sign * row, guards, rows, whole=False) for sign in (1.0, -1.0)]
+            if not guard.safe and sum(bounds) >= guard.need:
+                for sign in (1.0, -1.0):
+                    if not guard.safe:
+                        self._solve(system, sign * row, guards, rows)
+            if guard.safe:
+                continue
+            widest = self._widest(guard, hidden)
+            guard.need = max(1, min(guard.need, widest))
             if not guard.safe:
-                return guard.cell
+                return Weak(guard.cell, widest > 0)
         return None
 
-    def _shake(self, system: _System, guards: list[Guard], rows: list[Floats]) -> None:
-        """Move all unsafe numbers at once, at random, as long as it helps: it spares many a program of their own."""
-        random, open_ = np.random.default_rng(0), len(guards) + 1
-        while _FEW < (left := sum(not guard.safe for guard in guards)) < open_:
-            open_ = left
-            signs = random.choice([-1.0, 1.0], len(guards)) * [not guard.safe for guard in guards]
-            weighed = np.einsum("g,gv->v", signs, np.stack(rows))
-            for sign in (1.0, -1.0):
-                self._solve(system, sign * weighed, guards, rows)
+    def _widest(self, guard: Guard, hidden: Collection[Cell]) -> int:
+        """How far apart values can lie at most with every group along the cell's attribute suppressed."""
+        slices = self.block.slices
+        own = set(slices[guard.cell.attribute])
+        along = {cell for cell in self.block.cells if own <= set(slices[cell.attribute])}
+        system = _System.of(self.block, along.union(hidden))
+        row = system.row(guard.kinds, self.block.places[guard.cell.attribute, guard.cell.group])
+        ends = [system.solved(sign * row, 1, whole=False) for sign in (1.0, -1.0)]
+        return sum(0 if end is None else int(np.floor(abs(row @ end) + _NEAR)) for end in ends)
 
-    def _solve(self, system: _System, objective: Floats, guards: list[Guard], rows: list[Floats]) -> None:
-        if self.solves >= MOST_SOLVES:
-            raise TooLarge
-        self.solves += 1
-        change = system.extreme(objective)
-        if change is not None:
-            self._note(guards, rows, change)
+    def _shake(self, system: _System, guards: list[Guard], rows: Floats) -> None:
+        """Move all unsafe numbers at once, at random, as long as it helps: it spares many a program of their own."""
+        random, before = np.random.default_rng(0), np.inf
+        while _FEW < (left := sum(not guard.safe for guard in guards)) < _HELPS * before:
+            before = left
+            signs = random.choice([-1.0, 1.0], len(guards)) * [not guard.safe for guard in guards]
+            for sign in (1.0, -1.0):
+                self._solve(system, sign * (signs @ rows), guards, rows)
+
+    def _solve(
+        self, system: _System, objective: Floats, guards: list[Guard], rows: Floats, *, whole: bool = True
+    ) -> int:
+        """Make a number large, note what became of all of them, and say how large it can be at most."""
+        most, change = 0, None
+        for parts, branched in _TRIES if whole else _TRIES[:1]:
+            if self.solves >= MOST_SOLVES:
+                raise TooLarge
+            self.solves += 1
+            found = system.solved(objective, parts, whole=branched)
+            if found is None:
+                break
+            if parts == 1 and not branched:
+                most = int(np.floor(objective @ found + _NEAR))
+            change = np.round(parts * found)
+            if abs(parts * found - change).max() < _NEAR and system.allows(change) and objective @ change > 0:
+                for guard, moved in zip(guards, rows @ change, strict=True):
+                    guard.low, guard.high = min(guard.low, round(moved)), max(guard.high, round(moved))
+                break
+            if most < 1:
+                break
+        return most
 
     def _of(self, cell: Cell, need: tuple[int, int]) -> Iterator[Guard]:
-        place = self.block.places[cell.attribute, cell.group]
         for kinds, own in self.block.guarded(cell.label):
-            true = int(self.block.counts[np.ix_(kinds, place)].sum())
             wanted = need[0] if own else need[1]
-            guard = self._guards.setdefault((cell, kinds.tobytes()), Guard(cell, kinds, wanted, true, true))
-            guard.need = max(guard.need, wanted)
-            yield guard
-
-    def _note(self, guards: list[Guard], rows: list[Floats], change: Floats) -> None:
-        for guard, row in zip(guards, rows, strict=True):
-            place = self.block.places[guard.cell.attribute, guard.cell.group]
-            value = int(self.block.counts[np.ix_(guard.kinds, place)].sum()) + round(float(row @ change))
-            guard.low, guard.high = min(guard.low, value), max(guard.high, value)
+            yield self._guards.setdefault((cell, kinds.tobytes()), Guard(cell, kinds, wanted))
 
 
 @dataclass(frozen=True)
@@ -182,25 +218,8 @@ class _System:
         """Coefficients of a number of images."""
         return _held(kinds, place, self.kinds, self.leaves)
 
-    def extreme(self, row: Floats) -> Floats | None:
-        """Whole differences from the truth that make a number large; None where the search was cut short.
-
-        Fractions are searched first, in the whole room and in parts of it: a solution that stays within half of the
-        room may be doubled, so that halves become whole. Only where none becomes whole are numbers branched on.
-        """
-        for parts in _PARTS:
-            found = self._solved(row, parts, whole=False)
-            if found is None:
-                return None
-            rounded = np.round(parts * found)
-            if parts == 1 and row @ found < 0.5:
-                return np.zeros(len(row))
-            if abs(parts * found - rounded).max() < _NEAR and self._allows(rounded) and row @ rounded > 0:
-                return np.asarray(rounded, dtype=np.float64)
-        found = self._solved(row, 1, whole=True)
-        return None if found is None else np.asarray(np.round(found), dtype=np.float64)
-
-    def _solved(self, row: Floats, parts: int, *, whole: bool) -> Floats | None:
+    def solved(self, row: Floats, parts: int, *, whole: bool) -> Floats | None:
+        """Differences that make a number large, in one of several equal parts of the room; None where cut short."""
         inner = self.constraint
         found = milp(
             -row,
@@ -211,7 +230,8 @@ class _System:
         )
         return None if found.x is None else np.asarray(found.x, dtype=np.float64)
 
-    def _allows(self, change: Floats) -> bool:
+    def allows(self, change: Floats) -> bool:
+        """Whether the published counts allow these differences, exactly."""
         inner, sums = self.constraint, self.constraint.A @ change
         held = (inner.lb <= sums).all() and (sums <= inner.ub).all()
         return bool(held and (self.bounds.lb <= change).all() and (change <= self.bounds.ub).all())

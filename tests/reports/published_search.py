@@ -60,18 +60,19 @@ class Outsider:
         self.rows: list[np.ndarray] = []
         self.least: list[float] = []
         self.most: list[float] = []
-        self.found: dict[bytes, list[float]] = {}
+        self.solutions: list[np.ndarray] = []
         self._set_up()
 
     def _set_up(self) -> None:
         for place, leaf in enumerate(self.leaves):
             if not all(self._is_listed(leaf, name) for name, _ in self.listed):
                 self._add(self._mask(0, np.arange(len(self.leaves)) == place), 0, 0)
-        for leaf, label in product(range(len(self.leaves)), range(len(self.classes))):
-            self._add(self._one(0, leaf, label) - self._one(1, leaf, label), 0, np.inf)
+        for where, label in product(range(len(self.leaves)), range(len(self.classes))):
+            read = self._one(0, where, label) - self._one(1, where, label)
+            self._add(read, 0, np.inf)
             for model in range(len(self.models)):
-                used = sum(self._one(self._layer(model, answer), leaf, label) for answer in range(len(self.classes)))
-                self._add(self._one(0, leaf, label) - self._one(1, leaf, label) - used, 0, np.inf)
+                layers = [self._layer(model, answer) for answer in range(len(self.classes))]
+                self._add(read - np.sum([self._one(layer, where, label) for layer in layers], axis=0), 0, np.inf)
         for attribute, group in self.listed:
             self._add(self._mask(0, self._of(attribute, group)), 1, np.inf)
         for row in self.coverage.to_dict("records"):
@@ -127,34 +128,41 @@ class Outsider:
 
     def is_known(self, row: np.ndarray) -> bool:
         """Whether the published numbers leave only one value of a number."""
-        span = self._span(row)
-        return span[0] == span[1]
+        if not self.solutions:
+            first = self._solve(np.zeros(len(row)), -np.inf, np.inf)
+            assert first is not None, "the published numbers contradict each other"
+            self.solutions.append(first)
+        values = [round(float(solution @ row)) for solution in self.solutions]
+        if max(values) > min(values):
+            return False
+        for least, most in ((values[0] + 1, np.inf), (-np.inf, values[0] - 1)):
+            other = self._solve(row, least, most)
+            if other is not None:
+                self.solutions.append(other)
+                return False
+        return True
 
     def range(self, row: np.ndarray) -> tuple[int, int]:
         """Smallest and largest value of a number."""
-        low, high = (self._extreme(sign * row) @ row for sign in (-1.0, 1.0))
-        return round(low), round(high)
+        ends = [self._solve(row, -np.inf, np.inf, objective=sign * row) for sign in (1.0, -1.0)]
+        low, high = (round(float(end @ row)) for end in ends if end is not None)
+        return low, high
 
-    def _span(self, row: np.ndarray) -> list[float]:
-        """Values seen in any solution, with more looked for where only one was."""
-        for sign in (1.0, -1.0):
-            values = [float(solution @ row) for solution in self.found.values()]
-            if values and max(values) > min(values):
-                break
-            solution = self._extreme(sign * row)
-            self.found[solution.tobytes()] = solution
-        values = [float(solution @ row) for solution in self.found.values()]
-        return [min(values), max(values)]
-
-    def _extreme(self, row: np.ndarray) -> np.ndarray:
+    def _solve(
+        self, row: np.ndarray, least: float, most: float, *, objective: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Numbers that fit everything published, with one of them bounded; None where there are none."""
         found = milp(
-            -row,
-            constraints=LinearConstraint(sparse.csr_array(np.stack(self.rows)), self.least, self.most),
+            np.zeros(len(row)) if objective is None else objective,
+            constraints=[
+                LinearConstraint(sparse.csr_array(np.stack(self.rows)), self.least, self.most),
+                LinearConstraint(row[None], least, most),
+            ],
             integrality=np.ones(len(row)),
             bounds=Bounds(0, np.inf),
         )
-        assert found.x is not None, found.message
-        return np.asarray(np.round(found.x))
+        assert found.status in (0, 2), found.message
+        return None if found.x is None else np.asarray(np.round(found.x))
 
     def _add(self, row: np.ndarray, least: float, most: float) -> None:
         self.rows.append(row)

@@ -138,8 +138,8 @@ def test_auditor_keeps_every_row_in_order_under_the_same_names(sample: Run, leve
         if sample.has(name) and "image_id" in TABLES[name] and name != "embeddings":
             said = sample.table(name)["image_id"]
             known = named | pseudonyms(said.dropna(), "image", SECRET)  # members are other images
-            mine = run.table(name)["image_id"]
-            assert [known.get(one) for one in said] == mine.astype(object).where(mine.notna(), None).tolist(), name
+            shown = run.table(name)["image_id"].astype(object)
+            assert [known.get(one) for one in said] == shown.where(shown.notna(), None).tolist(), name
     assert not run.has("embeddings")
 
 
