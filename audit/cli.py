@@ -137,10 +137,27 @@ def run(
             "--cache", metavar="DIR", help="Keep shards there by content; a later run takes over what it can."
         ),
     ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local: processes of this machine; ray: a cluster.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Workers that hold each model; no number depends on it.")] = 1,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster, HOST:PORT or auto; left out, one is started here.")
+    ] = None,
+    read_ahead: Annotated[
+        bool, typer.Option("--read-ahead/--no-read-ahead", help="Read images while the model is at work.")
+    ] = True,
+    image_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Longest that reading one image may take before it is listed and left out.")
+    ] = 10.0,
 ) -> None:
-    """Audit one or more models and write the run folder."""
+    """Audit one or more models and write the run folder.
+
+    Ctrl-C once stops after the shards at hand, twice at once; --resume goes on from there.
+    """
     from audit.config import AuditConfig, load_config
     from audit.console import Bars, say
+    from audit.engine.placement import Placement
     from audit.estimate import estimate
     from audit.pipeline import run_audit
     from audit.preflight import preflight
@@ -154,8 +171,17 @@ def run(
         for line in estimate(checked, out, trust_code=trust_code, resume=resume):
             say(line)
         return
+    placement = Placement(engine, workers, address, read_ahead, image_seconds)  # type: ignore[arg-type]  # checked there
     with Bars() as bars:
-        done = run_audit(checked, out, resume=resume, trust_code=trust_code, progress=bars.update, cache=cache)
+        done = run_audit(
+            checked,
+            out,
+            resume=resume,
+            trust_code=trust_code,
+            progress=bars.update,
+            cache=cache,
+            placement=placement,
+        )
     _tell(done)
     say(f"Next: faircam report {out}   or   faircam dashboard {out}")
     if not done.complete:

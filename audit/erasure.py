@@ -20,6 +20,7 @@ from audit.mapped import mean_maps
 from audit.run import Run, open_run
 from audit.run.files import lock, write_json
 from audit.run.integrity import IntegrityError, check_integrity, table_digests
+from audit.run.journal import write_journal
 from audit.run.schema import TABLES
 from audit.run.shards import drop_images
 from audit.run.tables import write_table
@@ -102,6 +103,7 @@ def erase(run: Run, erasure: Erasure, *, progress: Callable[[str], None] = lambd
         progress("shards")
         for path in sorted((run.path / "shards").glob("*/*.parquet")):
             drop_images(path, gone)
+        write_journal(run.path)
         for name in gone:
             (run.path / "thumbnails" / f"{name}.jpg").unlink(missing_ok=True)
         progress("tables")

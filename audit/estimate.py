@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from audit.config import AuditConfig
-from audit.engine.local import WorkerProcess
+from audit.engine.placement import Placement
 from audit.pipeline import check_folder
 from audit.preflight import Preflight
 from audit.run.plan import STAGES
@@ -107,7 +107,7 @@ def _bytes(checked: Preflight, passes: list[_Pass], spec: dict[str, Any], cost: 
 
 def _measured(checked: Preflight, model: str, trust_code: bool) -> tuple[dict[str, Any], dict[str, float]]:
     """Description and cost of a model, found in a process of its own."""
-    with contextlib.closing(WorkerProcess(checked.config, model, checked.base, trust_code)) as worker:
+    with contextlib.closing(Placement().crew(checked.config, model, checked.base, trust_code)) as worker:
         worker.wait_until_ready()
         return worker.description, worker.measure()
 

@@ -17,10 +17,10 @@ from audit.config import AuditConfig, parse_config
 from audit.console import Bars
 from audit.data.images import Decoded
 from audit.data.manifest import MISSING, Dataset
+from audit.engine.crew import InlineCrew
 from audit.engine.job import Job, OutputMap
 from audit.engine.labels import audit_classes, check_labels
-from audit.engine.local import InlineCrew
-from audit.engine.process import describe
+from audit.engine.station import describe
 from audit.engine.worker import Worker
 from audit.errors import InputError
 from audit.models.loading import wrap_model

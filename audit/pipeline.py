@@ -18,15 +18,18 @@ import pandas as pd
 from audit.config import AuditConfig
 from audit.data.corruptions import SEVERITIES
 from audit.engine.cache import ShardCache
-from audit.engine.local import Crew, WorkerProcess
+from audit.engine.crew import Crew, Pool
+from audit.engine.interrupt import Interruptible
+from audit.engine.placement import Placement
 from audit.engine.sampling import choose_sample
 from audit.errors import RunError
 from audit.explanations.registry import build, describe_method
 from audit.preflight import Preflight
 from audit.results import write_results
 from audit.run import Run, open_run
-from audit.run.files import canonical_json, lock, sha256_bytes, write_json
-from audit.run.plan import STAGES, Plan, Shard, Stage, read_plan, write_plan
+from audit.run.files import canonical_json, is_leftover, lock, sha256_bytes, sha256_file, write_json
+from audit.run.journal import add_line, read_journal
+from audit.run.plan import STAGES, Plan, Shard, Stage, read_plan, shard_path, write_plan
 from audit.run.schema import SCHEMA_VERSION
 from audit.run.shards import read_receipt, read_rows
 from audit.version import __version__
@@ -54,6 +57,7 @@ def run_audit(
     trust_code: bool = False,
     progress: Progress = silent,
     cache: Path | None = None,
+    placement: Placement | None = None,
 ) -> Run:
     """Carry out an audit, or the rest of one.
 
@@ -72,6 +76,8 @@ def run_audit(
         Told of every committed shard.
     cache : Path, optional
         Folder where shards are kept by their content, for this run and later ones.
+    placement : Placement, optional
+        How many workers hold each model, and where; one process a model by default.
 
     Returns
     -------
@@ -82,19 +88,22 @@ def run_audit(
     RunError
         The folder holds another run, or any run without `resume`.
     IncompleteRun
-        A worker died; what was committed is kept.
+        A worker kept dying, or somebody asked to stop; what was committed is kept.
     """
     check_folder(out, checked.plan, resume)
     if resume and (out / "run.json").exists() and open_run(out).complete:
         return open_run(out)
     with contextlib.ExitStack() as stack:
-        workers: dict[str, WorkerProcess] = {}
+        place = placement or Placement()
+        stack.enter_context(place.ready(len(checked.config.models), checked.config.execution.threads))
+        crews: dict[str, Pool] = {}
         for model in checked.config.models:
-            workers[model.name] = WorkerProcess(checked.config, model.name, checked.base, trust_code)
-            stack.callback(workers[model.name].close)
-        for worker in workers.values():
-            worker.wait_until_ready()
-        return execute(checked, workers, out, {"trust_code": trust_code}, progress, cache)
+            placed = place.crew(checked.config, model.name, checked.base, trust_code)
+            stack.callback(placed.close)
+            crews[model.name] = placed
+        for placed in crews.values():
+            placed.wait_until_ready()
+        return execute(checked, crews, out, {"trust_code": trust_code}, progress, cache)
 
 
 def check_folder(out: Path, plan: Plan, resume: bool) -> None:
@@ -107,7 +116,7 @@ def check_folder(out: Path, plan: Plan, resume: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise RunError("is a file", where=str(out), fix="name a folder")
-    held = [path for path in out.iterdir() if path.name != ".lock"] if out.exists() else []
+    held = [path for path in out.iterdir() if not is_leftover(path) and path.name != ".lock"] if out.exists() else []
     if not held:
         return
     if not (out / "plan.json").exists():
@@ -134,7 +143,7 @@ def execute(
     """Run every shard that is not committed, then build the tables and the record."""
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with lock(out):
+    with lock(out), Interruptible() as stop:
         if not (out / "plan.json").exists():
             write_plan(out, checked.plan)
         record = _first_record(checked, crews, notes)
@@ -142,12 +151,12 @@ def execute(
         for name, crew in crews.items():
             kept = None if cache is None else ShardCache(cache, identity(checked, name))
             crew.begin(out, checked.plan.fingerprint, kept)
-        _do("predict", checked.plan, crews, out, progress)
+        _do("predict", checked.plan, crews, out, progress, stop)
         sample = _sample(checked, out)
         for crew in crews.values():
             crew.use_sample(sample)
         for stage in STAGES[1:]:
-            _do(stage, checked.plan, crews, out, progress)
+            _do(stage, checked.plan, crews, out, progress, stop)
         record["timings"] = _timings(checked.plan, out, time.monotonic() - started)
         write_results(checked, out, record)
     return open_run(out)
@@ -165,23 +174,30 @@ def identity(checked: Preflight, model: str) -> str:
     return sha256_bytes(canonical_json(content))
 
 
-def _do(stage: Stage, plan: Plan, crews: Mapping[str, Crew], out: Path, progress: Progress) -> None:
+def _do(
+    stage: Stage, plan: Plan, crews: Mapping[str, Crew], out: Path, progress: Progress, stop: Interruptible
+) -> None:
     for name, crew in crews.items():
         shards = plan.stage(stage, name)
         if not shards:
             continue
         total = sum(shard.stop - shard.start for shard in shards)
-        waiting = [shard for shard in shards if not _committed(out, name, shard, plan.fingerprint)]
+        noted = read_journal(out)
+        waiting = [shard for shard in shards if not _committed(out, name, shard, plan.fingerprint, noted)]
         done = total - sum(shard.stop - shard.start for shard in waiting)
         progress(stage, name, done, total)
-        for receipt in crew.map(waiting):
+        for receipt in crew.map(stop.until_asked(waiting)):
+            add_line(out, shard_path(out, name, receipt.shard))
             done += receipt.shard.stop - receipt.shard.start
             progress(stage, name, done, total)
+        stop.check()
 
 
-def _committed(out: Path, model: str, shard: Shard, fingerprint: str) -> bool:
-    receipt = read_receipt(out, model, shard)
-    return receipt is not None and receipt.fingerprint == fingerprint
+def _committed(out: Path, model: str, shard: Shard, fingerprint: str, noted: Mapping[str, str]) -> bool:
+    path, receipt = shard_path(out, model, shard), read_receipt(out, model, shard)
+    if receipt is None or receipt.fingerprint != fingerprint:
+        return False
+    return noted.get(f"{model}/{path.name}") == sha256_file(path)
 
 
 def _sample(checked: Preflight, out: Path) -> tuple[int, ...]:

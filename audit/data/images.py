@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from audit.config import Preprocessing
 from audit.data.manifest import Dataset
-from audit.data.stores import ImageProblem, ImageStore, Status, image_bytes
+from audit.data.stores import ImageProblem, ImageStore, Status, folder_bytes, image_bytes
 from audit.run.files import sha256_bytes
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_FILLED = frozenset({"PNG", "BMP", "TIFF", "PPM"})  # the others are decoded into pixels of their decoders' own
+_FILLINGS = (171, 84)
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -48,7 +50,8 @@ class Decoded:
     ----------
     status : str
         ``ok``, ``missing`` (no such file), ``outside_root``, ``too_large``, ``unsupported``
-        (format), ``unreadable`` (damaged) or ``wrong_size`` (not the size the model takes).
+        (format), ``unreadable`` (damaged), ``wrong_size`` (not the size the model takes) or
+        ``ended_worker`` (reading it ended the process every time, or took too long).
     array : ndarray or None
         ``(H, W, C)`` float32 in the model's value range.
     sha256 : str or None
@@ -119,8 +122,13 @@ def _open(place: Path | ImageStore, relative: str, max_pixels: int) -> tuple[Ima
                 if image.width * image.height > max_pixels:
                     size = f"{image.width} x {image.height} pixels, the limit is {max_pixels}"
                     return Decoded("too_large", sha256=digest, detail=size)
+                _fill(image, _FILLINGS[0])
                 image.load()
+                if _ends_early(image, content):
+                    return Decoded("unreadable", sha256=digest, detail="the data end before the last row")
                 return upright(image), digest
+    except _UnsupportedMode as error:
+        return Decoded("unsupported", sha256=digest, detail=str(error))
     except Image.DecompressionBombError as error:
         return Decoded("too_large", sha256=digest, detail=str(error))
     except UnidentifiedImageError:
@@ -129,14 +137,53 @@ def _open(place: Path | ImageStore, relative: str, max_pixels: int) -> tuple[Ima
         return Decoded("unreadable", sha256=digest, detail=str(error))
 
 
+class _UnsupportedMode(Exception):
+    """Pixels whose range is not known."""
+
+
+def _ends_early(image: ImageFile.ImageFile, content: bytes) -> bool:
+    """Whether the data of a decoded picture end, with a proper end, before its last row.
+
+    Pillow takes such a file for a picture whose rest is black. Rows that are not written keep what they were filled
+    with before, so a last row in the colour of the filling is decoded once more over another.
+    """
+    if image.format not in _FILLED or not _is_filled(image, _FILLINGS[0]):
+        return False
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as again:
+        _fill(again, _FILLINGS[1])
+        again.load()
+        return _is_filled(again, _FILLINGS[1])
+
+
+def _fill(image: ImageFile.ImageFile, value: int) -> None:
+    if image.format in _FILLED:
+        image.im = Image.new(image.mode, image.size, _colour(image, value)).im
+
+
+def _is_filled(image: Image.Image, value: int) -> bool:
+    """Whether one of the last two rows is unwritten: in an interlaced picture the last pass may end in either."""
+    rows = image.crop((0, max(0, image.height - 2), image.width, image.height))
+    blank = Image.new(image.mode, (image.width, 1), _colour(image, value)).tobytes()
+    return any(rows.crop((0, row, rows.width, row + 1)).tobytes() == blank for row in range(rows.height))
+
+
+def _colour(image: Image.Image, value: int) -> int | tuple[int, ...]:
+    bands = len(image.getbands())
+    return value if bands == 1 else (value,) * bands
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Turn a picture into what everything else starts from.
 
     EXIF orientation applied, transparency on white, 16-bit scaled to 8, then RGB (first frame).
     """
     image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise _UnsupportedMode("pixels are floating-point numbers, of which black and white are not known")
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image).astype(np.float64) / 257.0
+        if values.size and (values.min() < 0 or values.max() > 255):
+            raise _UnsupportedMode("pixels are 32-bit numbers beyond 65535, of which black and white are not known")
         return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -236,16 +283,20 @@ def decode_regions(root: Path, relative: str, preprocessing: Preprocessing, max_
     ndarray or Decoded
         ``(H, W)`` uint8 labels, or the reason why there are none.
     """
-    path = root / relative
-    if not path.resolve().is_relative_to(root.resolve()) or not path.is_file():
+    try:
+        content = folder_bytes(root, relative)
+    except ImageProblem:
         return Decoded("missing", detail=f"no region map '{relative}'")
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             if image.width * image.height > max_pixels:
                 return Decoded("too_large", detail=f"region map '{relative}' is too large")
             if image.mode not in ("L", "P", "1"):
                 return Decoded("unsupported", detail=f"region map '{relative}' has mode {image.mode}, not one channel")
+            _fill(image, _FILLINGS[0])
             image.load()
+            if _ends_early(image, content):
+                return Decoded("unreadable", detail=f"region map '{relative}': the data end before the last row")
             labels = Image.fromarray(np.asarray(image, np.uint8))
     except (OSError, ValueError, SyntaxError) as error:
         return Decoded("unreadable", detail=f"region map '{relative}': {error}")

@@ -6,12 +6,16 @@ is in `huggingface_store` and `torchvision_store`.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from audit.config import AttributeConfig, DataConfig, SplitConfig
 from audit.data.stores import ImageStore
@@ -167,12 +171,42 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise DataError("no such file", where=str(path), fix="check the path in the config")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+            return _read_parquet(path)
+        return _read_csv(path)
     except pd.errors.EmptyDataError as error:
         raise DataError("is empty", where=str(path)) from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, pa.ArrowException) as error:
         raise DataError(f"cannot be read as a table: {' '.join(str(error).split())}", where=str(path)) from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """Columns by their own types; what pandas or another program has noted beside them is not followed."""
+    table = pq.read_table(path)
+    extended = [field.name for field in table.schema if isinstance(field.type, pa.BaseExtensionType)]
+    if extended:
+        raise DataError(
+            f"column '{extended[0]}' is of the extension type {table.schema.field(extended[0]).type}",
+            where=str(path),
+            fix="store plain strings and numbers",
+        )
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Strings exactly as written; rows longer than the head are an error, not shifted or cut."""
+    options: dict[str, Any] = {"dtype": "str", "keep_default_na": False, "na_values": [""], "encoding": "utf-8-sig"}
+    heads = pd.read_csv(path, header=None, nrows=1, **options).iloc[0].dropna()
+    twice = heads[heads.duplicated()]
+    if len(twice):
+        raise DataError(f"has more than one column '{twice.iloc[0]}'", where=str(path), fix="name each column once")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            table: pd.DataFrame = pd.read_csv(path, index_col=False, **options)
+        except pd.errors.ParserWarning as warning:
+            raise ValueError(str(warning)) from warning
+    return table
 
 
 def _need(table: pd.DataFrame, column: str, where: str) -> pd.Series[str]:

@@ -7,7 +7,9 @@ from typing import Literal, Protocol
 
 __all__ = ["ImageProblem", "ImageStore", "Status", "folder_bytes", "has_image", "image_bytes"]
 
-Status = Literal["ok", "missing", "outside_root", "too_large", "unsupported", "unreadable", "wrong_size"]
+Status = Literal[
+    "ok", "missing", "outside_root", "too_large", "unsupported", "unreadable", "wrong_size", "ended_worker"
+]
 
 
 class ImageProblem(Exception):
@@ -76,5 +78,5 @@ def folder_bytes(root: Path, relative: str) -> bytes:
         if not path.is_file():
             raise ImageProblem("missing", "no such file")
         return path.read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
         raise ImageProblem("missing", str(error)) from error

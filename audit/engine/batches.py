@@ -1,22 +1,50 @@
-"""One micro-batch: images with blanks where one cannot be read, and plain outcomes from scores."""
+"""Micro-batches: images with blanks where one cannot be read, and plain outcomes from scores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from audit.data.images import Decoded
-from audit.engine.job import ImageSource, OutputMap
+from audit.engine.job import ImageSource, Job, OutputMap
 from audit.models.adapter import ModelSpec, predicted, probabilities
 
-__all__ = ["chunks", "outcomes", "read_batch", "sized", "stack"]
+__all__ = ["batches", "chunks", "outcomes", "read_batch", "sized", "stack"]
+
+Batch: TypeAlias = "tuple[list[int], list[Decoded], np.ndarray]"
 
 
 def chunks(positions: Sequence[int], size: int) -> Iterator[list[int]]:
     """Positions, at most `size` at a time."""
     return (list(positions[start : start + size]) for start in range(0, len(positions), size))
+
+
+def batches(
+    job: Job, positions: Sequence[int], shape: tuple[int, ...], source: ImageSource | None = None
+) -> Iterator[Batch]:
+    """Micro-batches of a job's images, or of another source's: positions, what was read, and ``(N, H, W, C)``.
+
+    Where the job says so, a thread reads the next micro-batch while the one at hand is worked on.
+    """
+    parts = chunks(positions, job.micro_batch)
+
+    def read(part: list[int]) -> Batch:
+        return (part, *read_batch(source or job.source, part, shape))
+
+    if not job.ahead:
+        yield from map(read, parts)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming: Future[Batch] | None = None
+        for part in parts:
+            ready, coming = coming, reader.submit(read, part)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def read_batch(

@@ -15,7 +15,7 @@ from scipy.signal import fftconvolve
 
 from audit.config import InterventionsConfig
 from audit.data.images import Decoded
-from audit.engine.batches import chunks, outcomes, read_batch
+from audit.engine.batches import batches, outcomes
 from audit.engine.explaining import region_labels
 from audit.engine.job import Job
 from audit.explanations.quality import filled
@@ -70,8 +70,7 @@ def intervene_rows(job: Job, adapter: ModelAdapter, positions: Sequence[int]) ->
         return pd.DataFrame(), 0.0
     rows: list[dict[str, Any]] = []
     least = 0.0
-    for chunk in chunks(positions, job.micro_batch):
-        decoded, images = read_batch(job.source, chunk, adapter.spec.input_shape)
+    for chunk, decoded, images in batches(job, positions, adapter.spec.input_shape):
         before = outcomes(adapter.spec, job.outputs, adapter.scores(images))
         changer = _Changer(job, config, chunk, images)
         asked = [

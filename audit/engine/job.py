@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,12 @@ from audit.config import (
 )
 from audit.data.images import Decoded, decode, decode_pixels, decode_regions, scaled
 from audit.data.manifest import Dataset
+from audit.engine.guard import Guard, Kind, Suspect
 from audit.errors import ConfigError, nearest
 
 __all__ = ["FileSource", "ImageSource", "Job", "OutputMap"]
+
+Read = TypeVar("Read")
 
 
 class ImageSource(Protocol):
@@ -55,11 +58,24 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """Images in files or in a store, decoded and preprocessed one by one."""
+    """Images in files or in a store, decoded and preprocessed one by one.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    preprocessing : Preprocessing
+    max_pixels : int
+    guard : Guard or None
+        Told of every image while it is read.
+    kind : str
+        What the guard calls these images.
+    """
 
     dataset: Dataset
     preprocessing: Preprocessing
     max_pixels: int
+    guard: Guard | None = None
+    kind: Kind = "images"
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -69,12 +85,18 @@ class FileSource:
     def read(self, position: int) -> Decoded:
         """Decode one image."""
         path = str(self.dataset.rows["path"].iloc[position])
-        return decode(self.dataset.place, path, self.preprocessing, self.max_pixels)
+        return self._guarded(
+            Suspect(self.kind, position),
+            lambda: decode(self.dataset.place, path, self.preprocessing, self.max_pixels),
+        )
 
     def pixels(self, position: int) -> np.ndarray | Decoded:
         """Decode one image as far as to bytes."""
         path = str(self.dataset.rows["path"].iloc[position])
-        return decode_pixels(self.dataset.place, path, self.preprocessing, self.max_pixels)
+        return self._guarded(
+            Suspect(self.kind, position),
+            lambda: decode_pixels(self.dataset.place, path, self.preprocessing, self.max_pixels),
+        )
 
     def array(self, pixels: np.ndarray) -> np.ndarray:
         """Scale bytes."""
@@ -85,7 +107,19 @@ class FileSource:
         path = self.dataset.rows["region_path"].iloc[position]
         if path is None:
             return None
-        return decode_regions(self.dataset.root, str(path), self.preprocessing, self.max_pixels)
+        return self._guarded(
+            Suspect("regions", position),
+            lambda: decode_regions(self.dataset.root, str(path), self.preprocessing, self.max_pixels),
+        )
+
+    def _guarded(self, what: Suspect, read: Callable[[], Read]) -> Read | Decoded:
+        if self.guard is None:
+            return read()
+        why = self.guard.refused.get(what)
+        if why is not None:
+            return Decoded("ended_worker", detail=why)
+        with self.guard.reading(what):
+            return read()
 
 
 @dataclass(frozen=True)
@@ -209,6 +243,8 @@ class Job:
     concepts : tuple of ConceptConfig
     positive : str or None
         Class of the binary criteria.
+    ahead : bool
+        Whether a thread reads the next micro-batch while one is worked on; changes no number.
     """
 
     run: Path
@@ -228,6 +264,7 @@ class Job:
     interventions: InterventionsConfig | None = None
     concepts: tuple[ConceptConfig, ...] = ()
     positive: str | None = None
+    ahead: bool = True
 
     @staticmethod
     def build(

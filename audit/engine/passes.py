@@ -15,7 +15,7 @@ import pandas as pd
 
 from audit.data.corruptions import corrupt
 from audit.data.images import Decoded
-from audit.engine.batches import chunks, outcomes, read_batch, sized, stack
+from audit.engine.batches import batches, chunks, outcomes, sized, stack
 from audit.engine.job import Job
 from audit.engine.projection import projection
 from audit.models.adapter import ModelAdapter
@@ -39,8 +39,7 @@ def embed_rows(job: Job, adapter: ModelAdapter, positions: Sequence[int]) -> pd.
         return pd.DataFrame([{"image_id": _name(job, position), **missing} for position in positions])
     signs = _projection(adapter.spec.embedding_size, job.embeddings.dimensions, job.seed)
     rows: list[dict[str, Any]] = []
-    for chunk in chunks(positions, job.micro_batch):
-        decoded, images = read_batch(job.source, chunk, adapter.spec.input_shape)
+    for chunk, decoded, images in batches(job, positions, adapter.spec.input_shape):
         vectors = adapter.embeddings(images).astype(np.float32, copy=False)
         vectors = vectors if signs is None else vectors @ signs
         rows += [
@@ -109,8 +108,7 @@ def member_rows(job: Job, adapter: ModelAdapter, positions: Sequence[int]) -> pd
         return pd.DataFrame()
     names = job.members.rows
     rows: list[dict[str, Any]] = []
-    for chunk in chunks(positions, job.micro_batch):
-        decoded, images = read_batch(job.members, chunk, adapter.spec.input_shape)
+    for chunk, decoded, images in batches(job, positions, adapter.spec.input_shape, job.members):
         found = outcomes(adapter.spec, job.outputs, adapter.scores(images))
         for position, item, values in zip(chunk, decoded, found, strict=True):
             row = {"position": position, "image_id": str(names["image_id"].iloc[position]), "sha256": item.sha256}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from audit.data.images import Decoded, thumbnail
-from audit.engine.batches import chunks, outcomes, read_batch
+from audit.engine.batches import batches, outcomes, read_batch
 from audit.engine.cache import ShardCache
 from audit.engine.concept_pass import concept_rows
 from audit.engine.explaining import Explaining
@@ -179,8 +179,7 @@ class Worker:
     def _rows(self, positions: list[int], explain: bool) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
         rows: list[dict[str, Any]] = []
         maps: dict[str, list[Any]] = {method: [] for method in self._explaining.methods} if explain else {}
-        for chunk in chunks(positions, self.job.micro_batch):
-            decoded, images = self._read(chunk)
+        for chunk, decoded, images in batches(self.job, positions, self.adapter.spec.input_shape):
             found = self._explained(chunk, decoded, images, maps) if explain else self._predicted(images)
             for position, item, values in zip(chunk, decoded, found, strict=True):
                 rows.append(self._row(position, item, values))

@@ -14,7 +14,17 @@ from typing import Any
 
 from audit.errors import RunError
 
-__all__ = ["canonical_json", "commit", "lock", "sha256_bytes", "sha256_file", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "canonical_json",
+    "commit",
+    "is_leftover",
+    "lock",
+    "sha256_bytes",
+    "sha256_file",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 _LOCK_PATIENCE = 10.0
 
@@ -50,6 +60,11 @@ def commit(path: Path, write: Callable[[Path], None]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is the temporary one of a commit that was cut short."""
+    return path.name.startswith(".") and path.name.endswith(".partial")
 
 
 def write_text(path: Path, text: str) -> None:

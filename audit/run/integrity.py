@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from audit.errors import FaircamError, RunError
 from audit.run.files import sha256_file
-from audit.run.plan import Plan, read_plan
+from audit.run.journal import read_journal
+from audit.run.plan import Plan, read_plan, shard_path
 from audit.run.record import Run
 from audit.run.shards import read_receipt
 from audit.run.tables import table_path
@@ -46,7 +47,8 @@ def check_integrity(run: Run) -> list[str]:
 
     Notes
     -----
-    The plan's fingerprint is computed anew and compared with the record's and with every shard's receipt;
+    The plan's fingerprint is computed anew and compared with the record's and with every shard's receipt; shards are
+    compared with the digests that were noted when they were committed, where there are any;
     tables are compared with their digests where the record has them (`unchecked` says where not). Of an
     incomplete run, shards and tables may be missing: that is no change. A run at a disclosure level has no shards,
     and may have no plan.
@@ -88,9 +90,10 @@ def _plan_problems(run: Run) -> list[str]:
 
 
 def _shard_problems(run: Run, plan: Plan) -> list[str]:
-    problems = []
+    problems, noted = [], read_journal(run.path)
     for model in plan.models:
         for shard in plan.for_model(model):
+            path = shard_path(run.path, model, shard)
             receipt = read_receipt(run.path, model, shard)
             name = f"shard {shard.stage}-{shard.index:05d} of model '{model}'"
             if receipt is None:
@@ -99,6 +102,8 @@ def _shard_problems(run: Run, plan: Plan) -> list[str]:
                 problems.append(f"{name} was computed under another plan")
             elif (receipt.model, receipt.shard) != (model, shard):
                 problems.append(f"{name} is the file of another shard")
+            elif noted and noted.get(f"{model}/{path.name}") != sha256_file(path):
+                problems.append(f"{name} was changed after the run: its SHA-256 is not the one noted")
     return problems
 
 

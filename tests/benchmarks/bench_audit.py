@@ -21,9 +21,9 @@ from PIL import Image
 
 from audit.config import AuditConfig, parse_config
 from audit.data.images import decode
+from audit.engine.crew import InlineCrew
 from audit.engine.job import FileSource, Job, OutputMap
-from audit.engine.local import InlineCrew
-from audit.engine.process import describe
+from audit.engine.station import describe
 from audit.engine.worker import Worker
 from audit.models.loading import wrap_model
 from audit.pipeline import execute, silent

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit.engine.local import KEPT_MEMORY
+from audit.engine.child import KEPT_MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
 
