@@ -15,12 +15,15 @@ from audit.fairness.paired import PAIRED_COLUMNS, paired_table
 from audit.fairness.pairing import common_images
 from audit.run import Run
 from audit.run.files import write_text
+from reports.fitting import fitted
 from reports.format import clean
+from reports.language import language, say, speaking
 from reports.nodes import Document
 from reports.sections.facts import Facts
 from reports.sections.paired import Arm, PairedFacts, changes
 from reports.sections.paired_details import compared, details, limits, methods, sources
 from reports.sections.release import release_section, verdict_changes
+from reports.spreadsheet import csv_text
 
 __all__ = [
     "COMPARISON_FORMATS",
@@ -185,13 +188,21 @@ def build_comparison(pairs: Sequence[PairedFacts]) -> Document:
     arms = [pairs[0].first, *(pair.second for pair in pairs)]
     sections += [release_section(arms), methods(pairs), limits(pairs), sources(pairs)]
     versus = [f"{clean(pair.first.name)} → {clean(pair.second.name)}" for pair in pairs]
-    return Document(
-        title="Before and after" if not several else "Models compared",
-        subtitle=f"{' · '.join(versus)} · paired image by image",
+    document = Document(
+        title=say("Before and after") if not several else say("Models compared"),
+        subtitle=say("{models} · paired image by image", models=" · ".join(versus)),
         complete=not unfinished,
-        warning=f"Not every planned image is accounted for in: {', '.join(unfinished)}." if unfinished else "",
+        warning=_warning(unfinished),
         sections=tuple(sections),
+        language=language(),
     )
+    return fitted(document)
+
+
+def _warning(unfinished: Sequence[str]) -> str:
+    if not unfinished:
+        return ""
+    return say("Not every planned image is accounted for in: {runs}.", runs=say(", ").join(unfinished))
 
 
 def _html(pairs: Sequence[PairedFacts]) -> str:
@@ -202,7 +213,7 @@ def _html(pairs: Sequence[PairedFacts]) -> str:
 
 def _csv(pairs: Sequence[PairedFacts]) -> str:
     table = pd.concat([pair.table for pair in pairs], ignore_index=True)
-    return str(table[list(PAIRED_COLUMNS)].to_csv(index=False))
+    return csv_text(table[list(PAIRED_COLUMNS)])
 
 
 def _markdown(pairs: Sequence[PairedFacts]) -> str:
@@ -217,7 +228,9 @@ COMPARISON_FORMATS: tuple[str, ...] = tuple(_FORMATS)
 """Formats in which a comparison can be written; also the endings of the files."""
 
 
-def write_comparison(pairs: Sequence[PairedFacts], out: Path | None = None, format: str = "html") -> Path:
+def write_comparison(
+    pairs: Sequence[PairedFacts], out: Path | None = None, format: str = "html", language: str = "en"
+) -> Path:
     """Write a comparison as one file.
 
     Parameters
@@ -228,17 +241,26 @@ def write_comparison(pairs: Sequence[PairedFacts], out: Path | None = None, form
         File to write; ``comparison.html`` (or ``.csv``) in the folder of the second run by default.
     format : str
         One of `COMPARISON_FORMATS`.
+    language : str
+        Of the fixed wording of html and md, one of `reports.language.LANGUAGES`.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
     InputError
-        The format is unknown, or `out` is a folder.
+        The format or the language is unknown, or `out` is a folder.
     """
     check_format(format)
     path = Path(out) if out is not None else pairs[-1].second.run.path / f"comparison.{format}"
     if path.is_dir():
         raise InputError("is a folder", where=str(path), fix="name a file")
-    write_text(path, _FORMATS[format](pairs))
+    with speaking(language):
+        content = _FORMATS[format](pairs)
+    write_text(path, content)
     return path
 
 

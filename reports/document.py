@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from audit.run import Run
+from reports.fitting import fitted
 from reports.format import clean, count
+from reports.language import language, say
 from reports.nodes import Document
 from reports.sections.agreement import agreement
 from reports.sections.calibration import calibration
@@ -17,12 +19,14 @@ from reports.sections.interventions import interventions
 from reports.sections.people import people
 from reports.sections.performance import performance
 from reports.sections.side_by_side import side_by_side
+from reports.sections.summary import summary
 from reports.sections.unnamed import unnamed
 from reports.sections.verdicts import verdicts
 
 __all__ = ["build_document"]
 
 _SECTIONS = (
+    summary,
     verdicts,
     people,
     performance,
@@ -55,29 +59,37 @@ def build_document(run: Run) -> Document:
     Returns
     -------
     Document
-        Sections in the order in which a reviewer reads them: verdicts, data, performance, confidence, what lies
-        beyond the named groups, other conditions, models side by side, explanations with their stamps,
-        interventions, maps, agreement between models, concepts, cross-checks, training, limits, methods,
-        provenance.
+        In the language spoken. Sections in the order in which a reviewer reads them: a summary on one page,
+        verdicts, data, performance, confidence, what lies beyond the named groups, other conditions, models side by
+        side, explanations with their stamps, interventions, maps, agreement between models, concepts, cross-checks,
+        training, limits, methods, provenance.
     """
     facts = Facts(run)
-    return Document(
+    document = Document(
         title=clean(run.name),
         subtitle=_subtitle(run),
         complete=run.complete,
         warning="" if run.complete else _warning(facts),
         sections=tuple(section for section in (build(facts) for build in _SECTIONS) if section is not None),
+        language=language(),
     )
+    return fitted(document)
 
 
 def _subtitle(run: Run) -> str:
-    models = ", ".join(clean(name) for name in run.models) or "no model"
-    day = clean(run.record.get("created", ""))[:10] or "no date"
-    return f"Audit of {models} · {day} · run {clean(run.record.get('run_id', 'not recorded'))}"
+    models = say(", ").join(clean(name) for name in run.models) or say("no model")
+    day = clean(run.record.get("created", ""))[:10] or say("no date")
+    name = clean(run.record.get("run_id", say("not recorded")))
+    return say("Audit of {models} · {day} · run {name}", models=models, day=day, name=name)
 
 
 def _warning(facts: Facts) -> str:
     planned = facts.data.get("planned")
     images = facts.run.table("images")
-    seen = f" {count(len(images))} of {count(planned)} planned images are accounted for." if planned else ""
-    return f"This run ended before every planned image was accounted for.{seen} Its numbers are not those of the audit."
+    said = [say("This run ended before every planned image was accounted for.")]
+    if planned:
+        seen = say(
+            "{seen} of {planned} planned images are accounted for.", seen=count(len(images)), planned=count(planned)
+        )
+        said.append(seen)
+    return say(" ").join([*said, say("Its numbers are not those of the audit.")])

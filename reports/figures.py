@@ -1,4 +1,4 @@
-"""Figures as data: what is shown and how it is described, without drawing any of it.
+"""Figures as data: what is shown and, in the language spoken, how it is described, without drawing any of it.
 
 `reports.svg` draws them for documents, the dashboard draws the same with Plotly.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from reports.palette import stamp_style
+from reports.language import say
+from reports.palette import stamp_word
 
 __all__ = [
     "Curve",
@@ -62,7 +63,9 @@ class ForestRow:
     @property
     def spoken(self) -> str:
         """The label, with the stamp in words."""
-        return f"{self.label} ({stamp_style(self.stamp).word.lower()})" if self.stamp else self.label
+        if not self.stamp:
+            return self.label
+        return say("{label} ({stamp})", label=self.label, stamp=stamp_word(self.stamp).lower())
 
 
 @dataclass(frozen=True)
@@ -98,17 +101,20 @@ class ForestFigure:
     @property
     def description(self) -> str:
         """The figure in words, row by row, for those who cannot see it."""
-        lines = []
-        for row in self.rows:
-            if row.value is None:
-                lines.append(f"{row.spoken}: {row.status}")
-                continue
-            text = f"{row.spoken}: {row.value:.3f}"
-            if row.low is not None and row.high is not None:
-                text += f", interval {row.low:.3f} to {row.high:.3f}"
-            lines.append(text + (f", n {row.n}" if row.n is not None else ""))
-        line = f" Reference line, {self.reference_label}: {self.reference:.3f}." if self.reference is not None else ""
-        return f"{self.axis}. {'; '.join(lines)}.{line}"
+        said = [say("{name}.", name=self.axis), say("{rows}.", rows=say("; ").join(map(_row, self.rows)))]
+        if self.reference is not None:
+            line = say("Reference line, {what}: {value}.", what=self.reference_label, value=f"{self.reference:.3f}")
+            said.append(line)
+        return say(" ").join(said)
+
+
+def _row(row: ForestRow) -> str:
+    if row.value is None:
+        return say("{name}: {value}", name=row.spoken, value=row.status)
+    text = say("{name}: {value}", name=row.spoken, value=f"{row.value:.3f}")
+    if row.low is not None and row.high is not None:
+        text += say(", interval {low} to {high}", low=f"{row.low:.3f}", high=f"{row.high:.3f}")
+    return text + (say(", n {number}", number=row.n) if row.n is not None else "")
 
 
 @dataclass(frozen=True)
@@ -151,8 +157,10 @@ class CurvesFigure:
         for curve in self.curves:
             found = [value for value in curve.values if value is not None]
             if found:
-                parts.append(f"{curve.name} from {found[0]:.3f} to {found[-1]:.3f}, least {min(found):.3f}")
-        return f"{self.axis} over {len(self.epochs)} epochs: {'; '.join(parts)}."
+                ends = {"first": f"{found[0]:.3f}", "last": f"{found[-1]:.3f}", "least": f"{min(found):.3f}"}
+                parts.append(say("{curve} from {first} to {last}, least {least}", curve=curve.name, **ends))
+        curves = say("; ").join(parts)
+        return say("{axis} over {number} epochs: {curves}.", axis=self.axis, number=len(self.epochs), curves=curves)
 
 
 @dataclass(frozen=True)
@@ -248,18 +256,18 @@ class LinesFigure:
         parts = []
         for line in self.lines:
             points = line.points if len(line.points) <= _SPOKEN else (line.points[0], line.points[-1])
-            spoken = ", ".join(_spoken(point) for point in points)
-            parts.append(f"{line.name}: {spoken}" if spoken else f"{line.name}: nothing measured")
-        return f"{self.axis} over {self.across}. {'; '.join(parts)}."
+            spoken = say(", ").join(_spoken(point) for point in points) or say("nothing measured")
+            parts.append(say("{name}: {value}", name=line.name, value=spoken))
+        return say("{axis} over {across}. {lines}.", axis=self.axis, across=self.across, lines=say("; ").join(parts))
 
 
 _SPOKEN = 10
 
 
 def _spoken(point: Point) -> str:
-    text = f"{point.value:.3f} at {point.x:g}"
+    text = say("{value} at {place}", value=f"{point.value:.3f}", place=f"{point.x:g}")
     if point.low is not None and point.high is not None:
-        text += f" (interval {point.low:.3f} to {point.high:.3f})"
+        text += say(" (interval {low} to {high})", low=f"{point.low:.3f}", high=f"{point.high:.3f}")
     return text
 
 

@@ -1,4 +1,7 @@
-"""How numbers and names are written, in documents and on screen: one place for all of them."""
+"""How numbers and names are written, in documents and on screen: one place for all of them.
+
+Words are in the language spoken.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from reports.language import phrase, say
 
 __all__ = [
     "NOTHING",
@@ -38,49 +43,70 @@ NOTHING = "–"
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\ufffe\uffff]")
 
 _METHODS = {
-    "saliency": "Saliency",
-    "gradient_x_input": "Gradient × input",
+    "saliency": phrase("Saliency"),
+    "gradient_x_input": phrase("Gradient × input"),
     "grad_cam": "Grad-CAM",
     "grad_cam_pp": "Grad-CAM++",
     "hires_cam": "HiResCAM",
     "layer_cam": "LayerCAM",
     "score_cam": "Score-CAM",
     "smooth_grad": "SmoothGrad",
-    "integrated_gradients": "Integrated gradients",
-    "occlusion": "Occlusion",
+    "integrated_gradients": phrase("Integrated gradients"),
+    "occlusion": phrase("Occlusion"),
     "rise": "RISE",
-    "random": "Random map",
-    "centre": "Map of the centre",
-    "edges": "Edge detector",
+    "random": phrase("Random map"),
+    "centre": phrase("Map of the centre"),
+    "edges": phrase("Edge detector"),
 }
 
 _STATUSES = {
-    "ok": "ok",
-    "undefined": "undefined: no images to divide by",
-    "too_few_clusters": "too few independent clusters for an interval",
-    "suppressed": "suppressed: the cell is small",
-    "not_measured": "not measured",
-    "unreadable": "unreadable file",
-    "missing": "missing file",
-    "too_large": "more pixels than allowed",
-    "nonfinite": "values that are not finite",
-    "not_converged": "not converged: the map does not add up to the difference of the scores",
-    "not_separable": "no direction: images with and without the concept are not told apart",
-    "conditions_on_outcome": "breakdown by an outcome: not tested",
+    "ok": phrase("ok"),
+    "undefined": phrase("undefined: no images to divide by"),
+    "too_few_clusters": phrase("too few independent clusters for an interval"),
+    "suppressed": phrase("suppressed: the cell is small"),
+    "not_measured": phrase("not measured"),
+    "unreadable": phrase("unreadable file"),
+    "missing": phrase("missing file"),
+    "outside_root": phrase("outside root"),
+    "unsupported": phrase("unsupported"),
+    "too_large": phrase("more pixels than allowed"),
+    "nonfinite": phrase("values that are not finite"),
+    "not_converged": phrase("not converged: the map does not add up to the difference of the scores"),
+    "not_separable": phrase("no direction: images with and without the concept are not told apart"),
+    "conditions_on_outcome": phrase("breakdown by an outcome: not tested"),
 }
 _METRICS = {
-    "true_positive_rate": "true positive rate",
-    "auc": "AUC",
+    "accuracy": phrase("accuracy"),
+    "balanced_accuracy": phrase("balanced accuracy"),
+    "standardised_accuracy": phrase("label-standardised accuracy"),
+    "top_3_accuracy": phrase("top-3 accuracy"),
+    "top_5_accuracy": phrase("top-5 accuracy"),
+    "true_positive_rate": phrase("true positive rate"),
+    "false_positive_rate": phrase("false positive rate"),
+    "true_negative_rate": phrase("true negative rate"),
+    "false_negative_rate": phrase("false negative rate"),
+    "precision": phrase("precision"),
     "f1": "F1",
-    "brier": "Brier score",
-    "log_loss": "log-loss",
-    "ece": "calibration error (ECE)",
-    "ece_debiased": "calibration error, debiased",
-    "macro_f1": "macro F1",
-    "standardised_accuracy": "label-standardised accuracy",
-    "top_3_accuracy": "top-3 accuracy",
-    "top_5_accuracy": "top-5 accuracy",
+    "macro_precision": phrase("macro precision"),
+    "macro_f1": phrase("macro F1"),
+    "selection_rate": phrase("selection rate"),
+    "auc": "AUC",
+    "log_loss": phrase("log-loss"),
+    "brier": phrase("Brier score"),
+    "ece": phrase("calibration error (ECE)"),
+    "ece_debiased": phrase("calibration error, debiased"),
+    "equalised_odds": phrase("equalised odds"),
+    "average_odds": phrase("average odds"),
+    "error_rate": phrase("error rate"),
+    "region_share": phrase("region share"),
+    "intervention_effect": phrase("intervention effect"),
 }
+# Names of the run's own registries that are no metric, method or status, as `plain` writes them.
+_NAMES = (
+    *(phrase("predict"), phrase("explain"), phrase("crosscheck"), phrase("quality"), phrase("intervene")),
+    *(phrase("embed"), phrase("corrupt"), phrase("members"), phrase("concepts"), phrase("data")),
+    *(phrase("noise"), phrase("blur"), phrase("jpeg"), phrase("brightness"), phrase("contrast")),
+)
 
 
 def known(value: Any) -> bool:
@@ -177,26 +203,26 @@ def share(part: int, whole: int) -> str:
 
 def status_words(status: Any) -> str:
     """A status in words a reader understands."""
-    text = clean(status) if known(status) else "not measured"
-    return _STATUSES.get(text, plain(text))
+    text = clean(status) if known(status) else "not_measured"
+    return say(_STATUSES[text]) if text in _STATUSES else plain(text)
 
 
 def method_words(method: Any) -> str:
     """An explanation method as the literature calls it; the title in a run's record goes before (`reports.methods`)."""
-    return _METHODS.get(str(method), plain(method))
+    return say(_METHODS[str(method)]) if str(method) in _METHODS else plain(method)
 
 
 def metric_words(metric: str, class_name: Any = None) -> str:
     """A metric's name in words, and the class it is about."""
-    words = _METRICS.get(metric, plain(metric))
-    return f"{words}, {clean(class_name)}" if known(class_name) else words
+    words = say(_METRICS[metric]) if metric in _METRICS else plain(metric)
+    return say("{metric}, {about}", metric=words, about=clean(class_name)) if known(class_name) else words
 
 
 _COMPARED = {
-    "ratio": "ratio of smallest to largest",
-    "overall": "worst group against everybody else",
-    "max": "the larger of the two gaps",
-    "mean": "mean of the two gaps",
+    "ratio": phrase("ratio of smallest to largest"),
+    "overall": phrase("worst group against everybody else"),
+    "max": phrase("the larger of the two gaps"),
+    "mean": phrase("mean of the two gaps"),
 }
 
 
@@ -204,9 +230,10 @@ def criterion_words(metric: str, class_name: Any = None, compare: Any = None) ->
     """A metric's name in words, and how groups are compared on it where that is not by range."""
     how = _COMPARED.get(str(compare))
     words = metric_words(metric, class_name)
-    return f"{words}: {how}" if how else words
+    return say("{metric}: {how}", metric=words, how=say(how)) if how else words
 
 
 def plain(name: str) -> str:
-    """An identifier as words: underscores become spaces."""
-    return clean(name).replace("_", " ")
+    """An identifier as words: underscores become spaces; one of the audit's own is said."""
+    words = clean(name).replace("_", " ")
+    return say(words) if words in _NAMES else words

@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from reports.figures import Figure
 from reports.format import clean
+from reports.language import say, speaking
 from reports.maps import DIVERGING, UNSIGNED, css_gradient
 from reports.nodes import Block, Document
-from reports.palette import DARK, LIGHT, STAMPS, VERDICTS, Theme, stamp_style, verdict_style
+from reports.palette import DARK, LIGHT, STAMPS, VERDICTS, Theme, stamp_style, stamp_word, verdict_style, verdict_word
 from reports.svg import draw
 
 __all__ = ["render_html"]
@@ -28,7 +29,7 @@ def render_html(document: Document) -> str:
     Returns
     -------
     str
-        A whole HTML page. Equal documents give equal text.
+        A whole HTML page, in the document's language. Equal documents give equal text.
     """
     environment = Environment(
         loader=PackageLoader("reports", "templates"),
@@ -41,14 +42,18 @@ def render_html(document: Document) -> str:
     environment.globals |= {
         "kind": _kind,
         "draw": _numbered(),
+        "say": say,
         "verdict": verdict_style,
+        "verdict_word": verdict_word,
         "known_verdicts": tuple(VERDICTS),
         "stamp_style": stamp_style,
+        "stamp_word": stamp_word,
         "known_stamps": tuple(STAMPS),
         "unsigned": css_gradient(UNSIGNED),
         "signed": css_gradient(DIVERGING),
     }
-    return environment.get_template("report.html.j2").render(document=document, colours=Markup(_colours()))  # noqa: S704
+    with speaking(document.language):
+        return environment.get_template("report.html.j2").render(document=document, colours=Markup(_colours()))  # noqa: S704
 
 
 def _clean(value: Any) -> Any:

@@ -16,7 +16,6 @@ from PIL import Image
 
 __all__ = [
     "DIVERGING",
-    "NORMALISATION",
     "SIGNED_METHODS",
     "UNSIGNED",
     "colours",
@@ -32,7 +31,6 @@ __all__ = [
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-NORMALISATION = "each map divided by its own largest absolute value"
 SIGNED_METHODS = frozenset({"gradient_x_input", "integrated_gradients"})
 """Methods whose maps tell evidence for the class from evidence against it, where a run's record does not say so."""
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from reports import nodes
 from reports.format import clean
+from reports.language import say, speaking
 from reports.nodes import Document
-from reports.palette import STAMPS, stamp_style, verdict_style
+from reports.palette import STAMPS, stamp_style, stamp_word, verdict_style, verdict_word
 
 __all__ = ["escape", "render_markdown"]
 
@@ -38,17 +39,22 @@ def render_markdown(document: Document) -> str:
     Returns
     -------
     str
-        Markdown that ends with a line break. Equal documents give equal text.
+        Markdown that ends with a line break, in the document's language. Equal documents give equal text.
     """
-    parts = [f"# {escape(document.title) or '–'}", escape(document.subtitle)]
+    with speaking(document.language):
+        return "\n\n".join(part for part in _parts(document) if part) + "\n"
+
+
+def _parts(document: Document) -> Iterator[str]:
+    yield f"# {escape(document.title) or '–'}"
+    yield escape(document.subtitle)
     if not document.complete:
-        parts.append(f"> **INCOMPLETE.** {escape(document.warning)}".rstrip())
-    parts.append(
+        yield f"> **{say('INCOMPLETE.')}** {escape(document.warning)}".rstrip()
+    yield say(
         "Pictures are left out of this format, and figures are given in words; the HTML and PDF reports show both."
     )
     for section in document.sections:
-        parts += _block(section, 2)
-    return "\n\n".join(part for part in parts if part) + "\n"
+        yield from _block(section, 2)
 
 
 def escape(text: str) -> str:
@@ -142,8 +148,9 @@ def _table(block: nodes.Table, level: int) -> Iterator[str]:  # noqa: ARG001
     lines += [_row(map(_cell, row)) for row in block.rows]
     yield "\n".join(lines)
     if not block.rows:
-        yield "No rows."
-    yield escape(" ".join(filter(None, (block.note, f"Numbers from table {block.source}." if block.source else ""))))
+        yield say("No rows.")
+    source = say("Numbers from table {table}.", table=block.source) if block.source else ""
+    yield escape(say(" ").join(filter(None, (block.note, source))))
 
 
 def _row(cells: Any) -> str:
@@ -165,13 +172,11 @@ def _bold(text: str) -> str:
 
 
 def _stamp(name: str) -> str:
-    style = stamp_style(name)
-    return f"{escape(style.symbol)} {escape(style.word)}"
+    return f"{escape(stamp_style(name).symbol)} {escape(stamp_word(name))}"
 
 
 def _verdict(name: str) -> str:
-    style = verdict_style(name)
-    return f"{escape(style.symbol)} {escape(style.word)}"
+    return f"{escape(verdict_style(name).symbol)} {escape(verdict_word(name))}"
 
 
 def _figure(block: nodes.FigureBlock, level: int) -> Iterator[str]:  # noqa: ARG001
@@ -186,7 +191,9 @@ def _figures(block: nodes.FigureRow, level: int) -> Iterator[str]:
 
 
 def _counts(block: nodes.VerdictCounts, level: int) -> Iterator[str]:  # noqa: ARG001
-    yield "\n".join(f"- {_verdict(item.verdict)}: {item.count}" for item in block.items)
+    yield "\n".join(
+        f"- {say('{name}: {value}', name=_verdict(item.verdict), value=item.count)}" for item in block.items
+    )
 
 
 def _findings(block: nodes.Findings, level: int) -> Iterator[str]:  # noqa: ARG001
@@ -199,17 +206,21 @@ def _finding(item: nodes.Finding) -> Iterator[str]:
     for remark in item.remarks:
         yield f"  - {escape(remark)}"
     if item.claims:
-        yield f"  - Rests on {', '.join(map(escape, item.claims))}"
+        yield f"  - {say('Rests on')} {say(', ').join(map(escape, item.claims))}"
 
 
 def _legend(block: nodes.Legend, level: int) -> Iterator[str]:  # noqa: ARG001
-    lines = [f"- From 0 to the largest value: {escape(block.unsigned)}"] if block.unsigned else []
-    lines += [f"- From against the class to for it, white is 0: {escape(block.signed)}"] if block.signed else []
-    yield "\n".join(lines)
+    lines = [say("From 0 to the largest value: {methods}", methods=block.unsigned)] if block.unsigned else []
+    signed = block.signed
+    lines += [say("From against the class to for it, white is 0: {methods}", methods=signed)] if signed else []
+    yield "\n".join(f"- {escape(line)}" for line in lines)
 
 
 def _stamps(block: nodes.StampLegend, level: int) -> Iterator[str]:  # noqa: ARG001
-    yield "\n".join(f"- {_stamp(name)}: {escape(style.meaning)}" for name, style in STAMPS.items())
+    yield "\n".join(
+        f"- {say('{name}: {value}', name=_stamp(name), value=escape(say(style.meaning)))}"
+        for name, style in STAMPS.items()
+    )
 
 
 def _tile(tile: Any) -> str:
@@ -219,7 +230,7 @@ def _tile(tile: Any) -> str:
 
 def _panel(block: nodes.Panel, level: int) -> Iterator[str]:
     yield _heading(block.title, level) + (f" {_stamp(block.stamp)}" if block.stamp else "")
-    yield f"Scale from {escape(block.low)} to {escape(block.high)}."
+    yield escape(say("Scale from {low} to {high}.", low=block.low, high=block.high))
     yield "\n".join(map(_tile, block.tiles))
     yield escape(block.note)
 
@@ -230,8 +241,8 @@ def _gallery(block: nodes.Gallery, level: int) -> Iterator[str]:
         yield _heading(card.image_id, level + 1)
         yield escape(" · ".join(card.facts))
         for model in card.models:
-            told = model.outcome != "no prediction"
-            mark = ("✓ as labelled" if model.correct else "✕ not as labelled") if told else ""
+            told = model.outcome != say("no prediction")
+            mark = (say("✓ as labelled") if model.correct else say("✕ not as labelled")) if told else ""
             yield f"{_bold(model.name)} {escape(model.outcome)} {mark}".strip()
             yield "\n".join(map(_tile, model.tiles))
 
@@ -241,5 +252,5 @@ def _slices(block: nodes.SliceCards, level: int) -> Iterator[str]:
         yield f"{_heading(card.title, level)} {escape(card.symbol)} {escape(card.state)}".rstrip()
         yield escape(card.text)
         if card.pictures:
-            yield f"Images: {', '.join(escape(name) for _, name in card.pictures)}"
+            yield escape(say("Images: {names}", names=say(", ").join(name for _, name in card.pictures)))
         yield escape(card.note)

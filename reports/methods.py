@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.format import clean, known, method_words, plain
+from reports.language import catalogue, language, phrase, say
 from reports.maps import SIGNED_METHODS
 
 __all__ = ["Method", "method_of"]
 
 _OLD = {
-    "saliency": "largest absolute gradient of the explained score over the colour channels of a pixel",
-    "gradient_x_input": "gradient times pixel value, summed over channels; its sign tells for from against",
-    "grad_cam": "activations of the named layer, weighted by their mean gradient, summed, negative values cut off",
+    "saliency": phrase("largest absolute gradient of the explained score over the colour channels of a pixel"),
+    "gradient_x_input": phrase("gradient times pixel value, summed over channels; its sign tells for from against"),
+    "grad_cam": phrase(
+        "activations of the named layer, weighted by their mean gradient, summed, negative values cut off"
+    ),
 }
 _LOOKING = frozenset({"grad_cam"})
 
@@ -64,13 +67,13 @@ def method_of(record: Mapping[str, Any], name: str) -> Method:
     own = said.get(name) if isinstance(said, Mapping) else None
     if not isinstance(own, Mapping):
         words = method_words(name)
-        return Method(name, words, _OLD.get(name, ""), name in SIGNED_METHODS, name in _LOOKING)
-    title = clean(own["title"]).replace(" x ", " × ") if known(own.get("title")) else method_words(name)
+        return Method(name, words, say(_OLD.get(name, "")), name in SIGNED_METHODS, name in _LOOKING)
+    title = clean(own["title"]).replace(" x ", " × ") if known(own.get("title")) else ""
     settings = own.get("settings")
     return Method(
         name,
-        title,
-        clean(own.get("definition") or ""),
+        _translated(title) if title else method_words(name),
+        _translated(clean(own.get("definition") or "")),
         own.get("signed") is True,
         own.get("needs_layer") is True,
         clean(own.get("provider") or ""),
@@ -78,6 +81,11 @@ def method_of(record: Mapping[str, Any], name: str) -> Method:
         if isinstance(settings, Mapping)
         else (),
     )
+
+
+def _translated(text: str) -> str:
+    """A text of the record in the language spoken where it is one of the audit's own, as it is where not."""
+    return catalogue(language()).get(text, text)
 
 
 def _value(value: Any) -> str:

@@ -136,6 +136,8 @@ class Table:
         Whether it is folded away on screen; in print it is not.
     source : str
         Table of the run that its numbers come from; empty where they come from none.
+    total : int
+        Rows that there are of a table that may show its first ones only; 0 where it always shows all.
     """
 
     caption: str
@@ -144,6 +146,7 @@ class Table:
     note: str = ""
     folded: bool = False
     source: str = ""
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,8 @@ class Document:
     warning : str
         What the banner says.
     sections : tuple of Section
+    language : str
+        What its fixed wording is in, one of `reports.language.LANGUAGES`.
     """
 
     title: str
@@ -239,6 +244,7 @@ class Document:
     complete: bool
     warning: str = ""
     sections: tuple[Section, ...] = field(default_factory=tuple)
+    language: str = "en"
 
     def walk(self) -> Iterator[Block]:
         """Every block, depth first."""

@@ -1,12 +1,15 @@
 """The one palette of documents and dashboard: verdicts, statuses and groups, in light and dark.
 
-Colours, symbols and words only; nothing here draws. A verdict or stamp differs by symbol and word as well as by
-colour, and group colours are those of Okabe and Ito, which people with colour-blindness can tell apart.
+Colours, symbols and words only; nothing here draws. Words are English until `verdict_word` and `stamp_word` say them.
+A verdict or stamp differs by symbol and word as well as by colour, and group colours are those of Okabe and Ito,
+which people with colour-blindness can tell apart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from reports.language import phrase, say
 
 __all__ = [
     "DARK",
@@ -23,7 +26,9 @@ __all__ = [
     "group_colour",
     "line_colour",
     "stamp_style",
+    "stamp_word",
     "verdict_style",
+    "verdict_word",
 ]
 
 
@@ -98,26 +103,58 @@ class VerdictStyle:
 
 VERDICTS: dict[str, VerdictStyle] = {
     "fail": VerdictStyle(
-        "Fail", "✕", "The rule's limit is shown to be exceeded.", "#a3123a", "#ff9db0", "#fbe9ec", "#3d1a24"
+        phrase("Fail"),
+        "✕",
+        phrase("The rule's limit is shown to be exceeded."),
+        "#a3123a",
+        "#ff9db0",
+        "#fbe9ec",
+        "#3d1a24",
     ),
-    "error": VerdictStyle("Error", "!", "The rule could not be evaluated.", "#7a2aa0", "#dcaaf5", "#f5eafa", "#33203e"),
+    "error": VerdictStyle(
+        phrase("Error"),
+        "!",
+        phrase("The rule could not be evaluated."),
+        "#7a2aa0",
+        "#dcaaf5",
+        "#f5eafa",
+        "#33203e",
+    ),
     "inconclusive": VerdictStyle(
-        "Inconclusive", "?", "The data settle it neither way.", "#6a4c00", "#e9c46a", "#f8f0d8", "#352b12"
+        phrase("Inconclusive"),
+        "?",
+        phrase("The data settle it neither way."),
+        "#6a4c00",
+        "#e9c46a",
+        "#f8f0d8",
+        "#352b12",
     ),
     "warn": VerdictStyle(
-        "Warn",
+        phrase("Warn"),
         "▲",
-        "Close to the limit, or a supporting rule is exceeded.",
+        phrase("Close to the limit, or a supporting rule is exceeded."),
         "#9a4200",
         "#f7ae72",
         "#fcecdf",
         "#3a2514",
     ),
     "waived": VerdictStyle(
-        "Waived", "–", "Set aside by a named person, with a reason.", "#4b515c", "#b9bec8", "#eeeff1", "#2a2e35"
+        phrase("Waived"),
+        "–",
+        phrase("Set aside by a named person, with a reason."),
+        "#4b515c",
+        "#b9bec8",
+        "#eeeff1",
+        "#2a2e35",
     ),
     "pass": VerdictStyle(
-        "Pass", "✓", "Shown to lie within the rule's limit.", "#0b5c4c", "#7fd6bf", "#e4f3ef", "#16312b"
+        phrase("Pass"),
+        "✓",
+        phrase("Shown to lie within the rule's limit."),
+        "#0b5c4c",
+        "#7fd6bf",
+        "#e4f3ef",
+        "#16312b",
     ),
 }
 """Style of every verdict, in the order in which a document lists them."""
@@ -151,16 +188,20 @@ class StampStyle:
 
 
 STAMPS: dict[str, StampStyle] = {
-    "evidence": StampStyle("Evidence", "✓", "every deciding check that applies was passed", "pass", "solid"),
-    "not_evidence": StampStyle("Not evidence", "✕", "a deciding check failed", "fail", "double"),
+    "evidence": StampStyle(
+        phrase("Evidence"), "✓", phrase("every deciding check that applies was passed"), "pass", "solid"
+    ),
+    "not_evidence": StampStyle(phrase("Not evidence"), "✕", phrase("a deciding check failed"), "fail", "double"),
     "inconclusive": StampStyle(
-        "Not settled",
+        phrase("Not settled"),
         "?",
-        "a check is open: the images settle it neither way, or it was not made",
+        phrase("a check is open: the images settle it neither way, or it was not made"),
         "inconclusive",
         "dashed",
     ),
-    "not_measured": StampStyle("Not measured", "–", "no check was made on this model", "waived", "dotted"),
+    "not_measured": StampStyle(
+        phrase("Not measured"), "–", phrase("no check was made on this model"), "waived", "dotted"
+    ),
 }
 """Style of every stamp, in the order in which a legend lists them."""
 
@@ -179,7 +220,7 @@ def verdict_style(verdict: str | None) -> VerdictStyle:
     if verdict in VERDICTS:
         return VERDICTS[verdict]
     known = VERDICTS["error"]
-    word = verdict or "No verdict"
+    word = verdict or phrase("No verdict")
     return VerdictStyle(word, known.symbol, known.meaning, known.light, known.dark, known.light_fill, known.dark_fill)
 
 
@@ -190,6 +231,18 @@ def stamp_style(stamp: str | None) -> StampStyle:
     nothing = STAMPS["not_measured"]
     word = stamp or nothing.word
     return StampStyle(word, nothing.symbol, "not a stamp that this version knows", nothing.like, nothing.border)
+
+
+def verdict_word(verdict: str | None) -> str:
+    """A verdict's word in the language spoken; an unknown one keeps its own."""
+    word = verdict_style(verdict).word
+    return word if verdict and verdict not in VERDICTS else say(word)
+
+
+def stamp_word(stamp: str | None) -> str:
+    """A stamp's word in the language spoken; an unknown one keeps its own."""
+    word = stamp_style(stamp).word
+    return word if stamp and stamp not in STAMPS else say(word)
 
 
 def line_colour(position: int) -> str:

@@ -14,61 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from audit.errors import InputError
-from reports.format import clean
+from reports.language import say, speaking
 from reports.nodes import Document
 from reports.palette import LIGHT
 from reports.pdf_text import Fonts, Typesetter, find_fonts
 from reports.pdf_tree import Printer
+from reports.sections.summary import SUMMARY
 
-__all__ = ["WORDS", "render_pdf"]
-
-WORDS: Mapping[str, str] = {
-    "kicker": "faircam audit report",
-    "contents": "Contents",
-    "incomplete": "INCOMPLETE",
-    "page": "Page {page} of {pages}",
-    "part": "part {number} of {parts}",
-    "source": "Numbers from table {table}.",
-    "rests": "Rests on",
-    "no_rows": "No rows.",
-    "largest": "largest",
-    "against": "against",
-    "for": "for the class",
-    "white": "white is 0",
-    "image": "Image",
-    "picture": "Picture without a description",
-    "right": "✓ as labelled",
-    "wrong": "✕ not as labelled",
-    "closing": "What was measured, on whom, how sure, and what it does not show. "
-    "Every number comes from the tables of the run.",
-    "missing": "Characters that the fonts of this file lack stand as their code points, such as {example}; "
-    "there are {count} of them.",
-    "chinese": "The package noto-cjk-sans-otc brings those of Chinese, Japanese and Korean.",
-}
-"""Fixed wording of a printed report in English; a translation has the same keys."""
+__all__ = ["render_pdf"]
 
 _STANDARDS: list[Any] = ["a-2a", "ua-1"]
 _TEMPLATE = "report.typ"
 
 
-def render_pdf(
-    document: Document,
-    *,
-    created: datetime,
-    language: str = "en",
-    words: Mapping[str, str] = WORDS,
-) -> bytes:
+def render_pdf(document: Document, *, created: datetime) -> bytes:
     """Render a document.
 
     Parameters
     ----------
     document : Document
+        Its language is that of the renderer's own wording, and the one that screen readers go by.
     created : datetime
         Date of the run, which becomes that of the file; a time without a zone counts as UTC.
-    language : str
-        Language of the document's fixed wording, such as ``en`` or ``zh``; screen readers go by it.
-    words : mapping of str to str
-        What the renderer itself writes, with the keys of `WORDS`.
 
     Returns
     -------
@@ -86,9 +53,11 @@ def render_pdf(
     import typst
 
     fonts = find_fonts()
-    _readable(words, fonts, language)
-    printer = Printer(Typesetter(fonts), words)
-    content = _content(document, printer, created, language)
+    printer = Printer(Typesetter(fonts))
+    with speaking(document.language):
+        words = _words()
+        _readable(words, fonts, document.language)
+        content = _content(document, printer, created, words)
     with tempfile.TemporaryDirectory(prefix="faircam-") as place:
         folder = Path(place)
         _lay_out(folder, content, printer.files)
@@ -109,16 +78,32 @@ def _lay_out(folder: Path, content: Mapping[str, Any], pictures: Mapping[str, by
     (folder / _TEMPLATE).write_text(template, encoding="utf-8")
 
 
-def _content(document: Document, printer: Printer, created: datetime, language: str) -> dict[str, Any]:
+def _words() -> dict[str, str]:
+    """What the template itself writes."""
+    return {
+        "kicker": say("faircam audit report"),
+        "contents": say("Contents"),
+        "incomplete": say("INCOMPLETE"),
+        "page": say("Page {page} of {pages}", page="{page}", pages="{pages}"),
+        "no_rows": say("No rows."),
+        "closing": say(
+            "What was measured, on whom, how sure, and what it does not show. Every number comes from the tables of "
+            "the run."
+        ),
+    }
+
+
+def _content(document: Document, printer: Printer, created: datetime, words: Mapping[str, str]) -> dict[str, Any]:
     """Everything that the template reads."""
-    text, words = printer.text, printer.words
-    blocks = printer.blocks(document.sections, 1)
+    text = printer.text
+    summary = printer.blocks(tuple(one for one in document.sections if one.identifier == SUMMARY), 1)
+    blocks = printer.blocks(tuple(one for one in document.sections if one.identifier != SUMMARY), 1)
     title, subtitle, warning = (text.words(one) for one in (document.title, document.subtitle, document.warning))
     plain = text.line(document.title) or words["kicker"]
-    state = "" if document.complete else f"{words['incomplete']}: "
+    state = "" if document.complete else say("INCOMPLETE: ")
     return {
         "words": {name: text.words(word) for name, word in words.items()},
-        "language": clean(language),
+        "language": document.language,
         "fonts": list(printer.text.fonts.families),
         "colours": {name: getattr(LIGHT, name) for name in LIGHT.__dataclass_fields__},
         "date": _date(created),
@@ -128,18 +113,28 @@ def _content(document: Document, printer: Printer, created: datetime, language: 
         "subtitle": subtitle,
         "complete": document.complete,
         "warning": warning,
-        "missing": _missing(text, words),
+        "missing": _missing(text),
+        "summary": summary,
         "blocks": blocks,
     }
 
 
-def _missing(text: Typesetter, words: Mapping[str, str]) -> str:
+def _missing(text: Typesetter) -> str:
     """What is said of characters that stand as code points; empty where there are none."""
     if not text.missing:
         return ""
     count, example = len(text.missing), f"⟨U+{min(text.missing, key=lambda code: (code < 0x300, code)):04X}⟩"
-    said = words["missing"].format(example=example, count=count)
-    return said if text.fonts.chinese else f"{said} {words['chinese']}"
+    said = [
+        say(
+            "Characters that the fonts of this file lack stand as their code points, such as {example}; there are "
+            "{count} of them.",
+            example=example,
+            count=count,
+        )
+    ]
+    if not text.fonts.chinese:
+        said.append(say("The package noto-cjk-sans-otc brings those of Chinese, Japanese and Korean."))
+    return say(" ").join(said)
 
 
 def _short(text: str, limit: int = 60) -> str:
@@ -162,6 +157,6 @@ def _readable(words: Mapping[str, str], fonts: Fonts, language: str) -> None:
         probe.line(word)
     if probe.missing:
         raise InputError(
-            f"the fonts at hand lack {len(probe.missing)} characters of a report in '{clean(language)}'",
+            f"the fonts at hand lack {len(probe.missing)} characters of a report in '{language}'",
             fix="install a font for it: pip install noto-cjk-sans-otc brings Chinese, Japanese and Korean",
         )

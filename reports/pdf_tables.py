@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.nodes import Cell, Column, Table
-from reports.palette import stamp_style
+from reports.palette import stamp_word
 from reports.pdf_text import width
 
 __all__ = ["LONGEST", "Part", "divide", "tied"]
@@ -21,6 +21,10 @@ _MARGIN = 2.0
 _WIDEST = 60.0
 _KEYS = 3
 _SMALLEST = 0.86
+_CHINESE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
+_WORDS = re.compile(f"[{_CHINESE}]+|[^ {_CHINESE}]+")
+_CHINESE_LINE = 7.0
+"""Chinese breaks between any two characters, but a column of single ones cannot be read."""
 _BRACKETS = re.compile(r"\[[^\[\]]{1,24}\]|(?<=\d) (?=\d{3}\b)|[<>≤≥] (?=[\d.])")
 
 
@@ -105,8 +109,12 @@ def _part(places: tuple[int, ...], needs: Sequence[float], wants: Sequence[float
 
 def _need(column: Column, cells: Sequence[Cell]) -> float:
     """Width of the longest word; longer ones are broken."""
-    words = (width(word) for text in _texts(column, cells) for word in text.split(" "))
+    words = (_least(word) for text in _texts(column, cells) for word in _WORDS.findall(text))
     return min(max(words, default=1.0), float(LONGEST)) + _MARGIN
+
+
+def _least(word: str) -> float:
+    return min(width(word), _CHINESE_LINE) if re.match(f"[{_CHINESE}]", word) else width(word)
 
 
 def _want(column: Column, cells: Sequence[Cell]) -> float:
@@ -118,6 +126,6 @@ def _texts(column: Column, cells: Sequence[Cell]) -> list[str]:
     """What stands in a column; a stamp is written after the text."""
     found = [column.title]
     for cell in cells:
-        badge = f" ✓  {stamp_style(cell.stamp).word}".replace(" ", "\u00a0") if cell.stamp else ""
+        badge = f" ✓  {stamp_word(cell.stamp)}".replace(" ", "\u00a0") if cell.stamp else ""
         found += [tied(cell.text), badge, tied(cell.note), tied(cell.text) + badge]
     return found

@@ -33,6 +33,8 @@ _STEP = 6
 # Spaces at which a line may break become one plain space; those at which it may not, such as U+00A0, stay.
 _SPACES = re.compile("[\t-\r\x1c-\x20\x85\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029\u205f\u3000]+")
 _PLAIN = re.compile("[\t\n\x20-\x7e]*")
+# Chinese text breaks by itself, at the right places.
+_CHINESE_RUN = re.compile("([\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+)")
 _PUNCTUATION = frozenset(";:=/_.,|&?@\\-")
 # Never drawn, whatever a font says: controls, private use, unassigned, what turns text around, what nobody can see.
 _NEVER = {"Cc", "Cf", "Co", "Cs", "Cn"}
@@ -171,7 +173,14 @@ def _named(run: list[int]) -> str:
 
 
 def breakable(word: str, limit: int) -> str:
-    """Mark where a long word may break: after its punctuation, and every few characters where it has none."""
+    """Mark where a long word may break: after its punctuation, and every few characters where it has none.
+
+    Chinese is left alone: typst knows where it breaks.
+    """
+    return "".join(part if _CHINESE_RUN.match(part) else _broken(part, limit) for part in _CHINESE_RUN.split(word))
+
+
+def _broken(word: str, limit: int) -> str:
     if width(word) <= limit:
         return word
     parts: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
@@ -16,8 +16,9 @@ from audit.run.files import sha256_bytes
 from reports import nodes
 from reports.figures import Figure, MapTile
 from reports.format import NOTHING
+from reports.language import say
 from reports.maps import DIVERGING, UNSIGNED
-from reports.palette import LIGHT, STAMPS, VERDICTS, stamp_style, verdict_style
+from reports.palette import LIGHT, STAMPS, VERDICTS, stamp_style, stamp_word, verdict_style, verdict_word
 from reports.pdf_tables import LONGEST, divide, tied
 from reports.pdf_text import Typesetter, fitted
 from reports.svg import draw
@@ -49,14 +50,11 @@ class Printer:
     Attributes
     ----------
     text : Typesetter
-    words : mapping of str to str
-        Fixed wording.
     files : dict of str to bytes
         Pictures met so far, by the name under which the template loads them.
     """
 
     text: Typesetter
-    words: Mapping[str, str]
     files: dict[str, bytes] = field(default_factory=dict)
 
     def blocks(self, blocks: tuple[nodes.Block, ...], level: int) -> list[Value]:
@@ -111,7 +109,7 @@ class Printer:
     def _facts(self, block: nodes.KeyValues, level: int) -> Iterator[Value]:
         if block.title:
             yield self._heading(block.title, level)
-        pairs = [[self.text.words(key, 24), self.text.words(value)] for key, value in block.items]
+        pairs = [[self.text.words(say("{key}", key=key), 24), self.text.words(value)] for key, value in block.items]
         if pairs:
             yield {"kind": "facts", "items": pairs}
 
@@ -125,9 +123,9 @@ class Printer:
         columns = [{"title": self.text.words(one.title, LONGEST), "numeric": one.numeric} for one in block.columns]
         tall = any(len(cell.text) + len(cell.note) > _TALL for row in block.rows for cell in row)
         for number, part in enumerate(parts, 1):
-            of = f" ({self.words['part'].format(number=number, parts=len(parts))})" if len(parts) > 1 else ""
+            of = say(" (part {number} of {parts})", number=number, parts=len(parts)) if len(parts) > 1 else ""
             notes = [block.note if number == len(parts) else ""]
-            notes.append(self.words["source"].format(table=block.source) if block.source else "")
+            notes.append(say("Numbers from table {table}.", table=block.source) if block.source else "")
             yield {
                 "kind": "table",
                 "caption": self.text.words(block.caption + of),
@@ -137,7 +135,7 @@ class Printer:
                 "fills": part.fills,
                 "scale": part.scale,
                 "tall": tall,
-                "note": self.text.words(" ".join(filter(None, notes))),
+                "note": self.text.words(say(" ").join(filter(None, notes))),
             }
 
     def _cell(self, cell: nodes.Cell) -> Value:
@@ -148,8 +146,8 @@ class Printer:
         return {"text": self.text.words(text, limit), "stamp": self._stamp(stamp) if stamp else None}
 
     def _stamp(self, stamp: str) -> Value:
-        style = stamp_style(stamp)
-        word = self.text.words(style.word).replace(" ", "\u00a0") if stamp in STAMPS else self.text.words(style.word)
+        style, word = stamp_style(stamp), self.text.words(stamp_word(stamp))
+        word = word.replace(" ", "\u00a0") if stamp in STAMPS else word
         return {"symbol": style.symbol, "word": word, "colour": VERDICTS[style.like].light}
 
     def _figure(self, block: nodes.FigureBlock, level: int) -> Iterator[Value]:
@@ -207,7 +205,7 @@ class Printer:
         style = verdict_style(verdict)
         return {
             "symbol": style.symbol,
-            "word": self.text.words(style.word),
+            "word": self.text.words(verdict_word(verdict)),
             "colour": style.light,
             "fill": style.light_fill,
         }
@@ -220,7 +218,7 @@ class Printer:
     def _finding(self, item: nodes.Finding) -> Value:
         remarks = list(item.remarks)
         if item.claims:
-            remarks.append(f"{self.words['rests']} {', '.join(item.claims)}")
+            remarks.append(f"{say('Rests on')} {say(', ').join(item.claims)}")
         return {
             "verdict": self._verdict(item.verdict),
             "text": self.text.words(item.text),
@@ -230,17 +228,19 @@ class Printer:
 
     def _legend(self, block: nodes.Legend, level: int) -> Iterator[Value]:  # noqa: ARG002
         if block.unsigned:
-            yield self._scale("0", f"{self.words['largest']} ({block.unsigned})", signed=False)
+            yield self._scale("0", say("largest ({methods})", methods=block.unsigned), signed=False)
         if block.signed:
-            text = f"{self.words['for']} ({block.signed}; {self.words['white']})"
-            yield self._scale(self.words["against"], text, signed=True)
+            text = say("for the class ({methods}; white is 0)", methods=block.signed)
+            yield self._scale(say("against"), text, signed=True)
 
     def _scale(self, low: str, high: str, *, signed: bool) -> Value:
         anchors = list(DIVERGING if signed else UNSIGNED)
         return {"kind": "scale", "low": self.text.words(low), "high": self.text.words(high), "anchors": anchors}
 
     def _stamps(self, block: nodes.StampLegend, level: int) -> Iterator[Value]:  # noqa: ARG002
-        items = [{**self._stamp(name), "meaning": self.text.words(style.meaning)} for name, style in STAMPS.items()]
+        items = [
+            {**self._stamp(name), "meaning": self.text.words(say(style.meaning))} for name, style in STAMPS.items()
+        ]
         yield {"kind": "stamps", "items": items}
 
     def _panel(self, block: nodes.Panel, level: int) -> Iterator[Value]:
@@ -254,7 +254,12 @@ class Printer:
         words = {"method": self.text.words(tile.method, LONGEST), "caption": self.text.words(tile.caption, LONGEST)}
         stamp = self._stamp(tile.stamp) if tile.stamp else None
         picture, alternative = self._picture(tile.uri), self.text.line(tile.alternative) or self.text.line(tile.method)
-        return {**words, "stamp": stamp, "file": picture, "alternative": alternative or self.words["picture"]}
+        return {
+            **words,
+            "stamp": stamp,
+            "file": picture,
+            "alternative": alternative or say("Picture without a description"),
+        }
 
     def _gallery(self, block: nodes.Gallery, level: int) -> Iterator[Value]:
         yield self._heading(block.title, level)
@@ -266,13 +271,13 @@ class Printer:
                 yield {"kind": "tiles", "items": [self._tile(tile) for tile in model.tiles], "across": 6}
 
     def _beside(self, card: nodes.GalleryCard) -> Value:
-        alternative = self.text.line(f"{self.words['image']} {card.image_id}")
+        alternative = self.text.line(say("Image {name}", name=card.image_id))
         facts = self.text.words(" · ".join(card.facts))
         return {"kind": "picture", "file": self._picture(card.picture), "alternative": alternative, "text": facts}
 
     def _outcome(self, model: nodes.GalleryModel) -> Value:
-        told = model.outcome != "no prediction"
-        mark = self.words["right" if model.correct else "wrong"] if told else ""
+        told = model.outcome != say("no prediction")
+        mark = (say("✓ as labelled") if model.correct else say("✕ not as labelled")) if told else ""
         name, outcome = self.text.words(model.name), self.text.words(model.outcome)
         return {"name": name, "outcome": outcome, "mark": mark, "correct": model.correct}
 
@@ -282,7 +287,7 @@ class Printer:
             state = {"symbol": self.text.words(card.symbol), "word": self.text.words(card.state)}
             yield {"kind": "slice", **state, "confirmed": card.confirmed, "text": self.text.words(card.text)}
             found = [
-                (self._picture(uri), self.text.line(f"{self.words['image']} {name}")) for uri, name in card.pictures
+                (self._picture(uri), self.text.line(say("Image {name}", name=name))) for uri, name in card.pictures
             ]
             strip = [{"file": file, "alternative": words} for file, words in found if file is not None]
             if strip:

@@ -22,8 +22,11 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from reports.figures import CurvesFigure, Figure, ForestFigure, ForestRow, Line, LinesFigure
-from reports.format import clean, short
+from reports.format import clean
+from reports.language import language, say
 from reports.palette import line_colour, stamp_style
+from reports.pdf_text import fitted
+from reports.svg_short import shortened
 
 __all__ = ["draw"]
 
@@ -74,12 +77,12 @@ def draw(figure: Figure, identifier: str) -> str:
     str
         ``<svg role="img">`` with title and description, without reference to anything outside.
     """
-    return _inline(_drawn(figure), figure, identifier)
+    return _inline(_drawn(figure, language()), figure, identifier)
 
 
 @lru_cache(maxsize=512)
-def _drawn(figure: Figure) -> str:
-    """The file that matplotlib writes of a figure, under no identifier yet."""
+def _drawn(figure: Figure, _: str) -> str:
+    """The file that matplotlib writes of a figure in the language spoken, under no identifier yet."""
     with mpl.rc_context(_SETTINGS), _quiet():
         canvas = _canvas(figure)
         stream = io.StringIO()
@@ -131,13 +134,13 @@ def _forest_row(axes: Axes, place: int, row: ForestRow, low: float) -> None:
     worst, whole = row.emphasis == "worst", row.emphasis == "whole"
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
     sign = f" {stamp_style(row.stamp).symbol}" if row.stamp else ""
-    label = short(row.label, _LABEL_SIGNS - bool(sign)) + sign
+    label = _label(row.label, _LABEL_SIGNS - bool(sign)) + sign
     look: dict[str, Any] = {"fontsize": 9.0 if sign else 9.5, "weight": "bold" if worst or whole else "normal"}
     axes.text(-0.035, place, label, ha="right", **look, **beside)
     size = f"n={row.n}" if row.n is not None else ""
     axes.text(1.035, place, size, ha="left", fontsize=8.5, color=_ROLES["muted"], **beside)
     if row.value is None:
-        reason = row.status.split(":")[0]
+        reason = re.split("[:：]", row.status)[0]
         axes.text(low, place, reason, ha="left", va="center", fontsize=8.5, style="italic", color=_ROLES["muted"])
         return
     colour = _ROLES["second"] if worst else _ROLES["ink"] if whole else _ROLES["accent"]
@@ -182,10 +185,25 @@ def _curves(figure: CurvesFigure) -> Canvas:
     _name_ends(axes, ends)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    mark = f" (dotted: {figure.marked_label})" if figure.marked_epoch is not None and figure.marked_label else ""
-    axes.set_xlabel(f"epoch{mark}", fontsize=9)
-    axes.set_ylabel(figure.axis, fontsize=9)
+    axes.set_xlabel(say("epoch") + _mark(figure), fontsize=9)
+    _upright(axes, figure.axis)
     return canvas
+
+
+def _mark(figure: CurvesFigure) -> str:
+    if figure.marked_epoch is None or not figure.marked_label:
+        return ""
+    return say(" (dotted: {label})", label=figure.marked_label)
+
+
+def _upright(axes: Axes, name: str) -> None:
+    """Name the vertical axis; what the measuring font cannot measure is centred by the browser."""
+    centred: dict[str, Any] = {} if name.isascii() else {"rotation_mode": "anchor"}
+    axes.set_ylabel(name, fontsize=9, **centred)
+
+
+def _label(name: str, limit: float) -> str:
+    return fitted(" ".join(clean(name).split()), limit)
 
 
 def _lines(figure: LinesFigure) -> Canvas:
@@ -206,7 +224,7 @@ def _lines(figure: LinesFigure) -> Canvas:
     axes.xaxis.set_major_locator(FixedLocator(list(figure.ticks)) if figure.ticks else MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(figure.across, fontsize=9)
-    axes.set_ylabel(figure.axis, fontsize=9)
+    _upright(axes, figure.axis)
     return canvas
 
 
@@ -250,7 +268,7 @@ def _name_lines(axes: Axes, lines: list[Line]) -> None:
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "clip_on": False}
     for line, place in zip(ordered, places, strict=True):
         axes.plot([1.04], [place], **_look(line), linestyle="none", **beside)
-        axes.text(1.08, place, short(line.name, 16), va="center", color=_ROLES["ink"], fontsize=9, **beside)
+        axes.text(1.08, place, _label(line.name, 16), va="center", color=_ROLES["ink"], fontsize=9, **beside)
 
 
 def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
@@ -281,11 +299,11 @@ def _inline(text: str, figure: Figure, identifier: str) -> str:
     view = re.search(r'viewBox="([^"]+)"', opening)
     box = view.group(1) if view else f"0 0 {_WIDTH:g} 200"
     body = re.sub(r"<g id=\"patch_1\">.*?</g>", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r"<[^>]+>", lambda found: _own(found.group(0), identifier), body)
+    body = re.sub(r"<[^>]+>", lambda found: _own(found.group(0), identifier), shortened(body))
     title, words = html.escape(clean(figure.title)), html.escape(clean(figure.description))
     return (
         f'<svg role="img" aria-labelledby="{identifier}-title" aria-describedby="{identifier}-desc" '
-        f'viewBox="{box}" class="figure">'
+        f'viewBox="{box}" class="figure" style="font-family: var(--sans)">'
         f'<title id="{identifier}-title">{title}</title><desc id="{identifier}-desc">{words}</desc>{body.strip()}'
     )
 
@@ -294,7 +312,6 @@ def _own(tag: str, identifier: str) -> str:
     """Make a tag's ids unique in the page and its colours those of the page; text between tags stays as it is."""
     tag = re.sub(r'\bid="', f'id="{identifier}-', tag)
     tag = tag.replace("url(#", f"url(#{identifier}-").replace('xlink:href="#', f'href="#{identifier}-')
-    tag = tag.replace("'DejaVu Sans'", "var(--sans)")
     for role, colour in _ROLES.items():
         tag = tag.replace(colour, f"var(--{role})")
     return tag

@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from reports import figures, nodes
 from reports.format import clean
+from reports.language import speaking
 from reports.nodes import Document
 
 __all__ = ["SCHEMA_VERSION", "document_schema", "render_json"]
@@ -44,7 +45,8 @@ def render_json(document: Document) -> str:
         JSON text that ends with a line break. Figures keep their data and are described in words; values that are
         not finite are null. Equal documents give equal text.
     """
-    tree = {"schema": SCHEMA_NAME, "version": SCHEMA_VERSION, **_value(document)}
+    with speaking(document.language):
+        tree = {"schema": SCHEMA_NAME, "version": SCHEMA_VERSION, **_value(document)}
     return json.dumps(tree, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 

@@ -28,11 +28,13 @@ from reports.bundle.results import results, results_schema, tables_schema
 from reports.bundle.verdicts import check_of
 from reports.document import build_document
 from reports.html import render_html
+from reports.language import speaking
 from reports.markdown import render_markdown
 from reports.nodes import Document
 from reports.pdf import render_pdf
+from reports.spreadsheet import csv_text
 
-__all__ = ["DOCUMENTS", "PACKS", "Contents", "documents"]
+__all__ = ["DOCUMENTS", "PACKS", "Contents", "documents", "json_bytes"]
 
 PACKS = "packs"
 """Folder of a bundle with the legal packs that the user brought."""
@@ -65,7 +67,8 @@ class Contents:
     @cached_property
     def document(self) -> Document:
         """The report's tree."""
-        return build_document(self.run)
+        with speaking(self.request.language):
+            return build_document(self.run)
 
     @property
     def created(self) -> datetime:
@@ -78,7 +81,8 @@ class Contents:
         return [name for name in TABLES if self.run.has(name)]
 
 
-def _json(content: Any) -> bytes:
+def json_bytes(content: Any) -> bytes:
+    """JSON values as every document of a bundle is written: sorted, indented, in UTF-8."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
@@ -89,7 +93,7 @@ def _crosswalk(contents: Contents) -> bytes:
     held = [path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()]
     made = [*DOCUMENTS, *(f"tables/{name}.csv" for name in contents.tables), *_local_law_144(contents)]
     files = sorted({*held, *made} - {*OUTSIDE} | {MANIFEST, ATTESTATION})
-    return _json(crosswalk(run, packs, read_statements(run), files, request.day))
+    return json_bytes(crosswalk(run, packs, read_statements(run), files, request.day))
 
 
 def pack_path(folder: Path, name: str) -> str:
@@ -105,10 +109,10 @@ def _local_law_144(contents: Contents) -> dict[str, str]:
 
 
 DOCUMENTS: dict[str, Callable[[Contents], bytes]] = {
-    "results.json": lambda contents: _json(results(contents.run)),
-    "schema/results.schema.json": lambda _: _json(results_schema()),
-    "schema/tables.json": lambda _: _json(tables_schema()),
-    "verdicts.json": lambda contents: _json(contents.check.to_json()),
+    "results.json": lambda contents: json_bytes(results(contents.run)),
+    "schema/results.schema.json": lambda _: json_bytes(results_schema()),
+    "schema/tables.json": lambda _: json_bytes(tables_schema()),
+    "verdicts.json": lambda contents: json_bytes(contents.check.to_json()),
     "junit.xml": lambda contents: junit_xml(contents.check).encode(),
     "crosswalk.json": _crosswalk,
     "statements.yaml": lambda contents: statements_yaml(read_statements(contents.run)).encode(),
@@ -116,7 +120,7 @@ DOCUMENTS: dict[str, Callable[[Contents], bytes]] = {
     "report.pdf": lambda contents: render_pdf(contents.document, created=contents.created),
     "report.md": lambda contents: render_markdown(contents.document).encode(),
     "modelcard.md": lambda contents: model_card(contents.run).encode(),
-    "mlbom.cdx.json": lambda contents: _json(ml_bom(contents.run)),
+    "mlbom.cdx.json": lambda contents: json_bytes(ml_bom(contents.run, spec=contents.request.mlbom)),
 }
 """How each document is made, by its place in the bundle. The tables as CSV come beside them."""
 
@@ -128,4 +132,4 @@ def documents(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for name, text in _local_law_144(contents).items():
         yield name, text.encode()
     for name in contents.tables:
-        yield f"tables/{name}.csv", contents.run.table(name).to_csv(index=False, lineterminator="\n").encode()
+        yield f"tables/{name}.csv", csv_text(contents.run.table(name)).encode()

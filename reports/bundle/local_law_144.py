@@ -18,6 +18,7 @@ from audit.errors import InputError, nearest
 from audit.fairness.rows import JOIN, MISSING, sorted_groups, stored_probabilities, usable_rows
 from audit.run import Run
 from audit.run.claims import claim_of, claims_of
+from reports.spreadsheet import csv_text
 
 __all__ = ["COLUMNS", "FOLDER", "UNKNOWN", "Categories", "Measure", "local_law_144", "local_law_144_files"]
 
@@ -109,7 +110,7 @@ def local_law_144_files(run: Run, categories: Categories) -> dict[str, str]:
     for measure in ("selection", "scoring"):
         table = local_law_144(run, categories, measure)
         if len(table):
-            files[f"{FOLDER}/{measure}.csv"] = table.to_csv(index=False, lineterminator="\n")
+            files[f"{FOLDER}/{measure}.csv"] = csv_text(table)
     return files
 
 

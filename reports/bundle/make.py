@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from audit.errors import InputError, RunError
+from audit.errors import IncompleteRun, InputError, RunError
 from audit.findings.waivers import load_waivers
 from audit.run import Run
 from audit.run.files import write_json
@@ -79,6 +79,8 @@ def write_bundle(
         The folder is there, or a pack or key cannot be used.
     IntegrityError
         The run is not as it was written.
+    IncompleteRun
+        The run ended before it had tables.
     """
     given = given or Given()
     archive = out.suffix == ".zip"
@@ -88,9 +90,7 @@ def write_bundle(
         load_pack(pack)
     if given.waivers is not None:
         load_waivers(given.waivers)
-    problems = check_integrity(run)
-    if problems:
-        raise IntegrityError("; ".join(problems), where=str(run.path), fix="make the run again from its inputs")
+    _usable(run)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         folder = Path(place) / "bundle"
@@ -105,6 +105,18 @@ def write_bundle(
         else:
             folder.rename(out)
     return disclosure
+
+
+def _usable(run: Run) -> None:
+    problems = check_integrity(run)
+    if problems:
+        raise IntegrityError("; ".join(problems), where=str(run.path), fix="make the run again from its inputs")
+    if run.record.get("disclosure") is None and not (run.has("images") and run.has("predictions")):
+        raise IncompleteRun(
+            "the run ended before its tables were written",
+            where=str(run.path),
+            fix="`faircam run --resume` goes on with it",
+        )
 
 
 def seal(folder: Path, key: Path | None, progress: Callable[[str], None] = lambda _: None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
@@ -22,16 +22,16 @@ from reports.nodes import Bullets
 from reports.sections.closing import limits
 from reports.sections.facts import Facts, records
 
-__all__ = ["SPECS", "ml_bom"]
+__all__ = ["SPECS", "check_spec", "ml_bom"]
 
-Spec = Literal["1.6", "1.7"]
-SPECS: tuple[Spec, ...] = ("1.6", "1.7")
+SPECS = ("1.6", "1.7")
+"""Versions of CycloneDX that an ML-BOM can be written in."""
 
 _DATA = "data:audited-images"
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def ml_bom(run: Run, *, spec: Spec = "1.6") -> dict[str, Any]:
+def ml_bom(run: Run, *, spec: str = "1.6") -> dict[str, Any]:
     """Describe the models of a run as a CycloneDX ML-BOM.
 
     Parameters
@@ -54,8 +54,7 @@ def ml_bom(run: Run, *, spec: Spec = "1.6") -> dict[str, Any]:
     InputError
         The version is another.
     """
-    if spec not in SPECS:
-        raise InputError(f"CycloneDX version is '{spec}', allowed: {', '.join(SPECS)}")
+    check_spec(spec)
     facts = Facts(run)
     selection = results_by_slice(run)
     content = {
@@ -74,6 +73,13 @@ def ml_bom(run: Run, *, spec: Spec = "1.6") -> dict[str, Any]:
     fingerprint = run.record.get("fingerprint") or "not recorded"
     name = f"{fingerprint}:{spec}:{sha256_bytes(canonical_json(content))}"
     return {"serialNumber": f"urn:uuid:{uuid5(NAMESPACE_URL, name)}", **content}
+
+
+def check_spec(spec: str) -> str:
+    """A version of CycloneDX that can be written, or an error that lists them."""
+    if spec not in SPECS:
+        raise InputError(f"CycloneDX version is '{spec}', allowed: {', '.join(SPECS)}", fix="use --mlbom 1.6 or 1.7")
+    return spec
 
 
 def _metadata(facts: Facts, selection: Selection) -> dict[str, Any]:

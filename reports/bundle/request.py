@@ -36,6 +36,10 @@ class Request:
         At the public level, cells of fewer images than this are suppressed, with complements.
     sex, race : str or None
         Attributes of the tables of New York City's Local Law 144; left out where one is None.
+    mlbom : str
+        Version of CycloneDX that the ML-BOM is written in, one of `reports.bundle.ml_bom.SPECS`.
+    language : str
+        Of the report's fixed wording, one of `reports.language.LANGUAGES`; the other documents are in English.
     """
 
     level: Level
@@ -44,6 +48,8 @@ class Request:
     threshold: int = 10
     sex: str | None = None
     race: str | None = None
+    mlbom: str = "1.6"
+    language: str = "en"
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

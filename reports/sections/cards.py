@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from reports.figures import MapTile
-from reports.format import clean, known, plain, rate, status_words
+from reports.format import clean, known, rate, status_words
+from reports.language import say
 from reports.maps import map_uri, picture_uri
 from reports.nodes import GalleryCard, GalleryModel
-from reports.palette import stamp_style
+from reports.palette import stamp_word
+from reports.sections.explained import score_words, target_words
 from reports.sections.facts import Facts, records
 
 __all__ = ["Cards"]
@@ -85,8 +88,11 @@ class _Source:
     def of(cls, facts: Facts, images: Sequence[str], models: Sequence[str], methods: tuple[str, ...]) -> _Source:
         wanted = list(images)
         run = facts.run
-        tables = [run.table(name) for name in ("images", "predictions", "explanations")]
-        rows, said, explained = (records(table[table["image_id"].isin(wanted)]) for table in tables)
+        outcome = ["model", "image_id", "label", "predicted", "confidence"]
+        rows, said, explained = (
+            records(facts.rows_of(name, wanted, columns))
+            for name, columns in (("images", None), ("predictions", outcome), ("explanations", None))
+        )
         return cls(
             facts,
             tuple(models),
@@ -102,7 +108,7 @@ class _Source:
         path = self.facts.run.thumbnail(name)
         picture = picture_uri(path) if path is not None else None
         pixels = picture[1] if picture is not None else None
-        facts = [f"label {clean(image.get('label'))}"]
+        facts = [say("label {name}", name=clean(image.get("label")))]
         facts += [f"{clean(key)} {clean(image.get(f'attr_{key}'))}" for key in self.facts.names]
         facts += [note] if note else []
         models = tuple(self._model(model, name, pixels) for model in self.models)
@@ -112,10 +118,10 @@ class _Source:
         row = self.outcomes.get((model, image), {})
         predicted = row.get("predicted")
         correct = known(predicted) and predicted == row.get("label")
-        outcome = "no prediction"
+        outcome = say("no prediction")
         if known(predicted):
-            sure = f", confidence {rate(row['confidence'])}" if known(row.get("confidence")) else ""
-            outcome = f"says {clean(predicted)}{sure}"
+            sure = say(", confidence {value}", value=rate(row["confidence"])) if known(row.get("confidence")) else ""
+            outcome = say("says {predicted}{confidence}", predicted=clean(predicted), confidence=sure)
         tiles = tuple(self._tile(model, image, method, pixels) for method in self.methods)
         return GalleryModel(clean(model), outcome, bool(correct), tiles)
 
@@ -125,13 +131,19 @@ class _Source:
         row = self.explained.get((model, image, name), {})
         if values is None:
             reason = status_words(row.get("status"))
-            return MapTile(
-                method.title, None, f"{method.title}: {reason}", reason if reason != "ok" else "map not kept", stamp
-            )
+            spoken = say("{name}: {value}", name=method.title, value=reason)
+            shown = reason if row.get("status") != "ok" else say("map not kept")
+            return MapTile(method.title, None, spoken, shown, stamp)
         caption = _caption(row, empty=not np.any(values))
         uri = map_uri(values, signed=method.signed, under=pixels if method.needs_layer else None)
-        word = stamp_style(stamp).word.lower()
-        alternative = f"{method.title} of {clean(model)} on {clean(image)} ({word}), {caption}"
+        alternative = say(
+            "{method} of {model} on {image} ({stamp}), {caption}",
+            method=method.title,
+            model=clean(model),
+            image=clean(image),
+            stamp=stamp_word(stamp).lower(),
+            caption=caption,
+        )
         return MapTile(method.title, uri, alternative, caption, stamp)
 
 
@@ -139,14 +151,14 @@ def _caption(row: Mapping[str, Any], *, empty: bool) -> str:
     """Layer, class with how it was chosen, and score that a map is of; what is amiss with it."""
     details = [clean(row["layer"])] if known(row.get("layer")) else []
     if known(row.get("target_class")):
-        chosen = f" ({clean(row['target'])})" if known(row.get("target")) else ""
-        details.append(f"for {clean(row['target_class'])}{chosen}")
+        chosen = say(" ({how})", how=target_words(row["target"])) if known(row.get("target")) else ""
+        details.append(say("for {target}{chosen}", target=clean(row["target_class"]), chosen=chosen))
     if known(row.get("score_kind")):
-        details.append(plain(str(row["score_kind"])))
+        details.append(score_words(row["score_kind"]))
     if known(row.get("status")) and row["status"] != "ok":
-        details.append(status_words(row["status"]).split(":")[0])
-    details += ["zero everywhere"] if empty else []
-    return ", ".join(details)
+        details.append(re.split("[:：]", status_words(row["status"]))[0])
+    details += [say("zero everywhere")] if empty else []
+    return say(", ").join(details)
 
 
 def _size(card: GalleryCard) -> int:

@@ -10,6 +10,7 @@ from audit.fairness.metrics import METRICS
 from audit.run import Run
 from audit.run.claims import CLAIM_KEYS, claims_of
 from reports.format import clean, count, known, metric_words, plain
+from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Cell, Code, Column, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import MISSING, Facts, interval_name
 from reports.sections.work import work
@@ -18,36 +19,40 @@ __all__ = ["checking", "interval_words", "limits", "methods", "provenance"]
 
 _SMALL = 10
 _INTERVALS = {
-    "clopper_pearson": "exact interval of a proportion; its coverage is at least 95 %.",
-    "korn_graubard": "exact interval at the effective sample size; used where images come in clusters.",
-    "delong": "interval of an area under the curve from the placement of every image.",
-    "obuchowski": "DeLong's interval with placements summed over clusters.",
-    "newcombe": "interval of the difference of two rates, from the two rates' own intervals.",
-    "max_t": "simultaneous interval of a range over three or more groups, studentised.",
-    "mover_korn_graubard": "interval of a difference, from two Korn–Graubard intervals.",
-    "mover_paired": "interval of a difference of two rates that share clusters, from the two rates' own intervals.",
-    "mover_ratio": "interval of a ratio of two rates, from the two rates' own intervals.",
-    "t": "t interval of a mean.",
-    "t_cluster_means": "t interval of a mean of cluster means; a cluster counts once.",
-    "bonferroni": "each interval of several widened so that together they hold at 95 %.",
+    "clopper_pearson": phrase("exact interval of a proportion; its coverage is at least 95 %."),
+    "korn_graubard": phrase("exact interval at the effective sample size; used where images come in clusters."),
+    "delong": phrase("interval of an area under the curve from the placement of every image."),
+    "obuchowski": phrase("DeLong's interval with placements summed over clusters."),
+    "newcombe": phrase("interval of the difference of two rates, from the two rates' own intervals."),
+    "max_t": phrase("simultaneous interval of a range over three or more groups, studentised."),
+    "mover_korn_graubard": phrase("interval of a difference, from two Korn–Graubard intervals."),
+    "mover_paired": phrase(
+        "interval of a difference of two rates that share clusters, from the two rates' own intervals."
+    ),
+    "mover_ratio": phrase("interval of a ratio of two rates, from the two rates' own intervals."),
+    "t": phrase("t interval of a mean."),
+    "t_cluster_means": phrase("t interval of a mean of cluster means; a cluster counts once."),
+    "bonferroni": phrase("each interval of several widened so that together they hold at 95 %."),
 }
 
 
 def limits(facts: Facts) -> Section:
     """What a reader might take from this report and must not."""
     items = [
-        "These are measurements on these images. Another set, another camera or another time can give other values.",
-        "A difference between groups does not say what causes it; groups can differ in how hard their images are.",
-        "A difference that was not found is not shown to be absent: small groups hide large differences.",
-        "A map shows where a score is sensitive. It is no proof of why the model decided as it did.",
+        say(
+            "These are measurements on these images. Another set, another camera or another time can give other values."
+        ),
+        say("A difference between groups does not say what causes it; groups can differ in how hard their images are."),
+        say("A difference that was not found is not shown to be absent: small groups hide large differences."),
+        say("A map shows where a score is sensitive. It is no proof of why the model decided as it did."),
         *_maps(facts),
         *_not_measured(facts),
         *_small_groups(facts),
         *_unknown_sources(facts),
     ]
     if facts.regions and facts.run.table("intervention_groups").empty:
-        items.append("A region's share is a correlation; no region was hidden or changed to see what follows.")
-    return Section("limits", "What this report does not show", (Bullets(tuple(items)),))
+        items.append(say("A region's share is a correlation; no region was hidden or changed to see what follows."))
+    return Section("limits", say("What this report does not show"), (Bullets(tuple(items)),))
 
 
 def _maps(facts: Facts) -> list[str]:
@@ -55,8 +60,9 @@ def _maps(facts: Facts) -> list[str]:
     if facts.run.table("explanations", columns=["image_id"]).empty:
         return []
     if facts.run.table("stamps").empty:
-        return ["The faithfulness of the maps (randomisation, deletion and insertion) was not measured in this run."]
-    text = (
+        text = say("The faithfulness of the maps (randomisation, deletion and insertion) was not measured in this run.")
+        return [text]
+    text = say(
         "A stamp holds for the images on which quality was measured, for the score that was explained and for the "
         "thresholds of this version. It is not a finding about groups."
     )
@@ -64,28 +70,30 @@ def _maps(facts: Facts) -> list[str]:
 
 
 _EXAMINED = {
-    "coverage": "who was planned and who failed, by group",
-    "curves": "confidence and decision threshold within groups",
-    "lattice": "subgroups beyond those declared",
-    "slices": "slices that nobody labelled",
-    "leakage": "whether groups can be read from the embeddings",
-    "robustness": "corrupted images",
-    "shift": "another mix of groups",
-    "membership": "whether training images can be told from others",
-    "sensitivity": "wrong group labels",
-    "stamps": "whether the maps are evidence",
-    "intervention_groups": "what changes when a region is hidden",
+    "coverage": phrase("who was planned and who failed, by group"),
+    "curves": phrase("confidence and decision threshold within groups"),
+    "lattice": phrase("subgroups beyond those declared"),
+    "slices": phrase("slices that nobody labelled"),
+    "leakage": phrase("whether groups can be read from the embeddings"),
+    "robustness": phrase("corrupted images"),
+    "shift": phrase("another mix of groups"),
+    "membership": phrase("whether training images can be told from others"),
+    "sensitivity": phrase("wrong group labels"),
+    "stamps": phrase("whether the maps are evidence"),
+    "intervention_groups": phrase("what changes when a region is hidden"),
 }
 
 
 def _not_measured(facts: Facts) -> list[str]:
     """One line on every kind of measurement that this run does not hold, or does not show at its disclosure level."""
-    absent = [words for name, words in _EXAMINED.items() if facts.run.table(name).empty]
+    absent = [say(words) for name, words in _EXAMINED.items() if facts.run.table(name).empty]
     if not absent:
         return []
     level = (facts.run.record.get("disclosure") or {}).get("level")
-    said = "Not measured in this run" if level is None else f"Not measured, or withheld at the level '{clean(level)}'"
-    return [f"{said}: {'; '.join(absent)}."]
+    names = say("; ").join(absent)
+    if level is None:
+        return [say("Not measured in this run: {names}.", names=names)]
+    return [say("Not measured, or withheld at the level '{level}': {names}.", level=clean(level), names=names)]
 
 
 def _small_groups(facts: Facts) -> list[str]:
@@ -97,13 +105,15 @@ def _small_groups(facts: Facts) -> list[str]:
     named = [f"{clean(row.attribute)} {clean(row.group)}" for row in small.drop_duplicates("group").itertuples()]
     found = []
     if named:
-        more = f" and {len(named) - 8} more" if len(named) > 8 else ""
-        text = f"Groups with fewer than {_SMALL} independent units say little: {', '.join(named[:8])}{more}."
-        found.append(text)
+        more = say(" and {number} more", number=len(named) - 8) if len(named) > 8 else ""
+        names = say(", ").join(named[:8]) + more
+        found.append(
+            say("Groups with fewer than {small} independent units say little: {names}.", small=_SMALL, names=names)
+        )
     undefined = int((table["status"] != "ok").sum())
     if undefined:
-        text = f"{count(undefined)} of {count(len(table))} group values have no value or no interval; each says why."
-        found.append(text)
+        numbers = {"number": count(undefined), "total": count(len(table))}
+        found.append(say("{number} of {total} group values have no value or no interval; each says why.", **numbers))
     return found
 
 
@@ -111,7 +121,10 @@ def _unknown_sources(facts: Facts) -> list[str]:
     unknown = [clean(a["name"]) for a in facts.attributes if (a.get("provenance") or "not stated") == "not stated"]
     if not unknown:
         return []
-    return [f"It is not stated how the labels of {', '.join(unknown)} were obtained; wrong labels blur differences."]
+    names = say(", ").join(unknown)
+    return [
+        say("It is not stated how the labels of {names} were obtained; wrong labels blur differences.", names=names)
+    ]
 
 
 def methods(facts: Facts) -> Section:
@@ -120,11 +133,12 @@ def methods(facts: Facts) -> Section:
     if not facts.groups.empty:
         used = [name for name in METRICS if (facts.groups["metric"] == name).any()]
         rows = tuple(_definition(name) for name in used)
-        columns = (Column("Metric"), Column("Definition"), Column("Undefined when"), Column("Does not show"))
-        blocks.append(Table("Metrics", columns, rows, "A metric without a denominator is undefined, never 0."))
+        heads = (say("Metric"), say("Definition"), say("Undefined when"), say("Does not show"))
+        note = say("A metric without a denominator is undefined, never 0.")
+        blocks.append(Table(say("Metrics"), tuple(map(Column, heads)), rows, note))
     items = [words for _, words in interval_words(facts.run)]
     if items:
-        text = (
+        text = say(
             "Intervals are two-sided at 95 %. Where images come in clusters (several of one person or thing), "
             "intervals and tests treat clusters, not images, as independent. p-values of gaps "
             "come from permutation tests."
@@ -132,7 +146,7 @@ def methods(facts: Facts) -> Section:
         blocks += [Paragraph(text), Bullets(tuple(items))]
     if facts.methods:
         blocks.append(_explainers(facts))
-    return Section("methods", "How it was measured", (*blocks, *work(facts), checking(facts)))
+    return Section("methods", say("How it was measured"), (*blocks, *work(facts), checking(facts)))
 
 
 def checking(facts: Facts) -> Section:
@@ -142,41 +156,41 @@ def checking(facts: Facts) -> Section:
         for name, keys in CLAIM_KEYS.items()
         if (held := claims_of(name, facts.run.table(name).head(1)))
     ]
-    columns = (Column("Table"), Column("Parts of a claim, in this order"), Column("For example"))
-    note = "Colons, percent signs and characters that cannot be shown are percent-encoded inside a name."
-    parts = Table("Tables whose numbers have claims", columns, tuple(rows), note, folded=True)
-    blocks: list[Block] = [Paragraph(_CLAIMS), Bullets(_CHECKS), *([parts] if rows else [])]
-    return Section("checking", "How to check a number", tuple(blocks))
+    columns = (Column(say("Table")), Column(say("Parts of a claim, in this order")), Column(say("For example")))
+    note = say("Colons, percent signs and characters that cannot be shown are percent-encoded inside a name.")
+    parts = Table(say("Tables whose numbers have claims"), columns, tuple(rows), note, folded=True)
+    blocks: list[Block] = [Paragraph(say(_CLAIMS)), Bullets(tuple(map(say, _CHECKS))), *([parts] if rows else [])]
+    return Section("checking", say("How to check a number"), tuple(blocks))
 
 
-_CLAIMS = (
+_CLAIMS = phrase(
     "Every number in a table here that stands in one row of a table of the run has a claim: the name of that row, made "
     "of the table and the columns that tell its rows apart, in one line with colons between them. What does not apply, "
     "such as the class of a metric over all classes, is left empty. The same measurement has the same claim in every "
     "run."
 )
 _CHECKS = (
-    (
+    phrase(
         "From a number to its claim: in the HTML report the claim of the number under the pointer stands at the foot "
         "of the window, and in the page's source as data-claim of the cell or of its row. Below a finding are the "
         "claims that it rests on, its own first."
     ),
-    (
+    phrase(
         "From a claim to its row: look it up in results.json of the bundle, which holds value, interval, n, method and "
         "definition; or filter tables/NAME.parquet (in a bundle also NAME.csv) for the values in the claim. Numbers "
         "are rounded here and are not there."
     ),
-    (
+    phrase(
         "From a row to its definition: metrics, intervals and methods are defined in “How it was measured”, with what "
         "each metric does not show."
     ),
-    (
+    phrase(
         "Whether the row is right: the command faircam verify compares every file of a bundle with its digest and "
         "computes numbers, intervals and verdicts again from the stored predictions, as far as the folder at hand "
         "holds them. It says what it could not compute again. Neither this page nor a picture in it needs to be "
         "believed."
     ),
-    (
+    phrase(
         "What only a signature shows: whoever changes numbers and makes all documents and digests again leaves no "
         "trace in a folder that holds no predictions. A signature that fits a key which you have from its owner shows "
         "that nothing was changed since the owner signed. It does not show that what was signed is true. That the "
@@ -189,24 +203,24 @@ def _explainers(facts: Facts) -> Table:
     """Explanation methods as the record of the run defines them."""
     rows = []
     for method in (facts.method(name) for name in facts.methods):
-        settings = "; ".join(f"{key} {value}" for key, value in method.settings)
-        signs = "for and against the class" if method.signed else "no sign"
+        settings = say("; ").join(f"{key} {value}" for key, value in method.settings)
+        signs = say("for and against the class") if method.signed else say("no sign")
         rows.append(
             (
                 Cell(method.title),
-                Cell(method.definition or "not recorded"),
-                Cell(settings or "none"),
+                Cell(method.definition or say("not recorded")),
+                Cell(settings or say("none")),
                 Cell(signs),
-                Cell(method.provider or "not recorded"),
+                Cell(method.provider or say("not recorded")),
             )
         )
-    heads = ("Method", "Definition", "Settings", "Values", "Implementation")
-    return Table("Explanation methods", tuple(Column(head) for head in heads), tuple(rows))
+    heads = (say("Method"), say("Definition"), say("Settings"), say("Values"), say("Implementation"))
+    return Table(say("Explanation methods"), tuple(Column(head) for head in heads), tuple(rows))
 
 
 def _definition(name: str) -> tuple[Cell, ...]:
     metric = METRICS[name]
-    parts = [metric.say("C"), metric.undefined.replace("{class}", "C"), metric.does_not_show.replace("{class}", "C")]
+    parts = [say(text, **{"class": "C"}) for text in (metric.words, metric.undefined, metric.does_not_show)]
     return (Cell(metric_words(name)), *(Cell(part) for part in parts))
 
 
@@ -214,7 +228,7 @@ def interval_words(run: Run) -> Iterator[tuple[str, str]]:
     """Name and definition of every interval method that a run uses."""
     for name in _intervals(Facts(run)):
         if name in _INTERVALS:
-            yield name, f"{interval_name(name)}: {_INTERVALS[name]}"
+            yield name, say("{name}: {value}", name=interval_name(name), value=say(_INTERVALS[name]))
 
 
 def _intervals(facts: Facts) -> list[str]:
@@ -229,52 +243,64 @@ def _intervals(facts: Facts) -> list[str]:
 
 def provenance(facts: Facts) -> Section:
     """Hashes, versions, seeds and settings: what is needed to repeat the run."""
-    record = facts.run.record
+    record, missing = facts.run.record, say("not recorded")
     config = record.get("config") or {}
     items = [
-        ("Run", clean(record.get("run_id", "not recorded"))),
-        ("Created", clean(record.get("created", "not recorded"))),
-        ("Plan fingerprint", clean(record.get("fingerprint", "not recorded"))),
-        ("State", "complete" if facts.run.complete else "INCOMPLETE"),
-        ("faircam", clean(record.get("faircam", "not recorded"))),
-        ("Seed", clean(config.get("seed", "not recorded"))),
-        ("Code of the user trusted", "yes" if (record.get("trust") or {}).get("trust_code") else "no"),
+        (say("Run"), clean(record.get("run_id", missing))),
+        (say("Created"), clean(record.get("created", missing))),
+        (say("Plan fingerprint"), clean(record.get("fingerprint", missing))),
+        (say("State"), say("complete") if facts.run.complete else say("INCOMPLETE")),
+        ("faircam", clean(record.get("faircam", missing))),
+        (say("Seed"), clean(config.get("seed", missing))),
+        (say("Code of the user trusted"), say("yes") if (record.get("trust") or {}).get("trust_code") else say("no")),
         *_environment(record.get("environment") or {}),
         *_timings(record.get("timings") or {}),
     ]
-    blocks: list[Block] = [KeyValues(tuple(items), "Run")]
+    blocks: list[Block] = [KeyValues(tuple(items), say("Run"))]
     blocks += [_model(model) for model in record.get("models") or []]
     if config:
         text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, default=str)
-        blocks.append(Code("Configuration as given", clean(text)))
-    return Section("provenance", "Where this comes from", tuple(blocks))
+        blocks.append(Code(say("Configuration as given"), clean(text)))
+    return Section("provenance", say("Where this comes from"), tuple(blocks))
 
 
 def _environment(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    items = [(plain(str(key)).capitalize(), _said(value)) for key, value in environment.items() if key != "versions"]
+    items = [(_environment_name(str(key)), _said(value)) for key, value in environment.items() if key != "versions"]
     versions = environment.get("versions")
     if isinstance(versions, Mapping):
-        items.append(("Versions", ", ".join(f"{clean(key)} {clean(value)}" for key, value in versions.items())))
+        items.append((say("Versions"), ", ".join(f"{clean(key)} {clean(value)}" for key, value in versions.items())))
     return items
 
 
+_ENVIRONMENT = {
+    "machine": phrase("Machine"),
+    "platform": phrase("Platform"),
+    "processors": phrase("Processors"),
+    "python": "Python",
+}
+
+
+def _environment_name(key: str) -> str:
+    return say(_ENVIRONMENT[key]) if key in _ENVIRONMENT else plain(key).capitalize()
+
+
 def _timings(timings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [("Seconds taken", clean(timings["seconds"]))] if known(timings.get("seconds")) else []
+    return [(say("Seconds taken"), clean(timings["seconds"]))] if known(timings.get("seconds")) else []
 
 
 _MODEL_KEYS = {
-    "framework": "Framework",
-    "architecture": "Architecture",
-    "sha256": "SHA-256 of the file",
-    "classes": "Classes",
-    "outputs": "Outputs",
-    "head": "Head",
-    "score": "Score explained",
-    "layer": "Grad-CAM layer",
-    "input_shape": "Input shape",
-    "parameters": "Parameters",
-    "device": "Device",
-    "preprocessing": "Preprocessing",
+    "framework": phrase("Framework"),
+    "architecture": phrase("Architecture"),
+    "sha256": phrase("SHA-256 of the file"),
+    "classes": phrase("Classes"),
+    "outputs": phrase("Outputs"),
+    "head": phrase("Head"),
+    "score": phrase("Score explained"),
+    "layer": phrase("Grad-CAM layer"),
+    "input_shape": phrase("Input shape"),
+    "parameters": phrase("Parameters"),
+    "device": phrase("Device"),
+    "preprocessing": phrase("Preprocessing"),
 }
 
 
@@ -283,8 +309,8 @@ def _model(model: Mapping[str, Any]) -> KeyValues:
     for key, words in _MODEL_KEYS.items():
         if known(model.get(key)):
             value = count(model[key]) if key == "parameters" else _said(model[key])
-            items.append((words, value))
-    return KeyValues(tuple(items), f"Model {clean(model.get('name', ''))}")
+            items.append((say(words), value))
+    return KeyValues(tuple(items), say("Model {name}", name=clean(model.get("name", ""))))
 
 
 def _said(value: Any) -> str:

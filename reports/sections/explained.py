@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from audit.run.claims import claim_of
 from reports.figures import ForestRow
 from reports.format import clean, known, plain, status_words
-from reports.nodes import Cell
+from reports.language import phrase, say
+from reports.nodes import Block, Cell, Paragraph
 from reports.sections.facts import Facts, records
 
-__all__ = ["asked", "crossed", "forest_row", "leading", "method_cell"]
+__all__ = ["asked", "crossed", "drawn_groups", "forest_row", "leading", "method_cell", "score_words", "target_words"]
 
 _FIRST = ("grad_cam", "saliency", "gradient_x_input")
+_SCORES = {"logit": phrase("logit"), "probability": phrase("probability")}
+_TARGETS = {"predicted": phrase("predicted"), "label": phrase("label")}
 _RANK = ("evidence", "inconclusive", "not_measured", "not_evidence")
 
 
@@ -39,14 +44,40 @@ def asked(facts: Facts) -> str:
     """Which score of which class was explained, and at which layers, as a sentence."""
     columns = ["model", "method", "layer", "target", "score_kind"]
     table = facts.run.table("explanations", columns=columns).drop_duplicates()
-    targets = ", ".join(clean(target) for target in table["target"].dropna().unique())
-    kinds = ", ".join(plain(str(kind)) for kind in table["score_kind"].dropna().unique())
-    text = f"Explained score: the {kinds or 'score'} of the {targets or 'target'} class."
-    layers = table[table["layer"].notna()][["model", "layer"]].drop_duplicates()
-    if len(layers):
-        named = "; ".join(f"{clean(row['layer'])} in {clean(row['model'])}" for row in records(layers))
-        text += f" Layer of the class activation maps: {named}."
-    return text
+    targets = say(", ").join(target_words(target) for target in table["target"].dropna().unique())
+    kinds = say(", ").join(score_words(kind) for kind in table["score_kind"].dropna().unique())
+    about = {"score": kinds or say("score"), "target": targets or say("target")}
+    layers = records(table[table["layer"].notna()][["model", "layer"]].drop_duplicates())
+    if not layers:
+        return say("Explained score: the {score} of the {target} class.", **about)
+    named = [say("{layer} in {model}", layer=clean(row["layer"]), model=clean(row["model"])) for row in layers]
+    return say(
+        "Explained score: the {score} of the {target} class. Layer of the class activation maps: {layers}.",
+        **about,
+        layers=say("; ").join(named),
+    )
+
+
+def score_words(kind: Any) -> str:
+    """Which score of a class was explained."""
+    return say(_SCORES[kind]) if kind in _SCORES else plain(str(kind))
+
+
+def target_words(target: Any) -> str:
+    """How the class that was explained was chosen."""
+    return say(_TARGETS[target]) if target in _TARGETS else clean(target)
+
+
+def drawn_groups(facts: Facts, part: pd.DataFrame) -> tuple[pd.DataFrame, list[Block]]:
+    """Rows of the groups that are drawn, and what is to be said of the others: many give way to the largest values."""
+    values = part.assign(value=pd.to_numeric(part["value"])).groupby("group", sort=False)["value"].mean()
+    if len(values) <= facts.most_drawn:
+        return part, []
+    largest = values.sort_values(ascending=False, kind="stable").index[: facts.most_drawn]
+    text = say(
+        "The {drawn} of {total} groups with the largest values are drawn.", drawn=len(largest), total=len(values)
+    )
+    return part[part["group"].isin(largest)], [Paragraph(text, "note")]
 
 
 def crossed(name: str) -> str:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from audit.run.claims import claim_of
 from reports.format import NOTHING, clean, count, decimal, decimals, known, p_value, p_words, status_words
+from reports.language import say
 from reports.nodes import Block, Bullets, Cell, Column, Paragraph, Table
-from reports.palette import stamp_style
+from reports.palette import stamp_word
 from reports.sections.explained import crossed, leading
 from reports.sections.facts import Facts, capped, muted, records
 from reports.sections.measures import effect_words, measure_words
@@ -93,14 +94,18 @@ def gap_table(facts: Facts, table: pd.DataFrame, caption: str, first: str, *, me
     """
     every = gaps_of(table)
     shown = sorted((gap for gap in every if gap.comparable), key=lambda gap: (gap.corrected, -gap.value))
-    heads = [Column(first), *([Column("Method")] if methods else []), Column("Model"), Column("Attribute")]
-    columns = [*heads, Column("Gap, all images"), Column("p", numeric=True)]
-    columns += [Column("Gap, matched images"), Column("p, matched", numeric=True)]
+    heads = [first, *([say("Method")] if methods else []), say("Model"), say("Attribute")]
+    columns = [*(Column(head) for head in heads), Column(say("Gap, all images")), Column("p", numeric=True)]
+    columns += [Column(say("Gap, matched images")), Column(say("p, matched"), numeric=True)]
     rows = [_row(facts, gap, methods=methods) for gap in shown]
-    left = len(every) - len(shown)
-    note = "Below each gap: the group with the higher and the one with the lower mean, and n. Below each p: corrected."
+    left, more = len(every) - len(shown), ""
     if left:
-        note += f" {count(left)} comparisons have no value: fewer than two groups are large enough."
+        more = say(" {count} comparisons have no value: fewer than two groups are large enough.", count=count(left))
+    note = say(
+        "Below each gap: the group with the higher and the one with the lower mean, and n. Below each p: the "
+        "corrected p.{more}",
+        more=more,
+    )
     return capped(caption, columns, rows, source="quality_gaps", note=note, folded=len(rows) > _FOLD)
 
 
@@ -124,7 +129,12 @@ def _cells(row: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
     claim = claim_of("quality_gaps", row)
     if not known(row["value"]):
         return muted(status_words(row["status"]), claim), muted(NOTHING, claim)
-    sides = f"{clean(row['group'])} over {clean(row['reference'])}, n={count(row['n'])}"
+    sides = say(
+        "{group} over {reference}, n={n}",
+        group=clean(row["group"]),
+        reference=clean(row["reference"]),
+        n=count(row["n"]),
+    )
     gap = Cell(f"{decimal(row['value'])} {decimals(row['low'], row['high'])}", note=sides, claim=claim)
     return gap, Cell(p_value(row["p"]), note=p_value(row["p_adjusted"]), claim=claim)
 
@@ -133,8 +143,7 @@ def share_sentences(facts: Facts, table: pd.DataFrame) -> list[Block]:
     """One sentence for each model, region and attribute: what was found over the methods, and with the leading one."""
     said = []
     for (model, measure, attribute), gaps in _grouped(facts, table):
-        who = f"{clean(model)}, {clean(measure.removeprefix(SHARE))} by {crossed(attribute)}"
-        said.append(f"{who}: {_found(facts, gaps)}")
+        said.append(_found(facts, gaps, _about(model, clean(measure.removeprefix(SHARE)), attribute)))
     return _listed(said)
 
 
@@ -142,8 +151,13 @@ def effect_sentences(facts: Facts, table: pd.DataFrame) -> list[Block]:
     """One sentence for each model, effect and attribute."""
     said = []
     for (model, measure, attribute), gaps in _grouped(facts, table):
-        said.append(f"{clean(model)}, {effect_words(measure)} by {crossed(attribute)}: {_both(gaps[0])}")
+        about = _about(model, effect_words(measure), attribute)
+        said.append(say("{about}: {compared}", about=about, compared=_both(gaps[0])))
     return _listed(said)
+
+
+def _about(model: str, measure: str, attribute: str) -> str:
+    return say("{model}, {measure} by {attribute}", model=clean(model), measure=measure, attribute=crossed(attribute))
 
 
 def _grouped(facts: Facts, table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], list[Gap]]]:
@@ -157,37 +171,55 @@ def _grouped(facts: Facts, table: pd.DataFrame) -> Iterator[tuple[tuple[str, str
 
 def _listed(said: list[str]) -> list[Block]:
     left = len(said) - _MOST_SENTENCES
-    more = [Paragraph(f"{count(left)} further comparisons are in the table only.", "note")] if left > 0 else []
-    return [Bullets(tuple(said[:_MOST_SENTENCES])), *more] if said else []
+    more = say("{count} further comparisons are in the table only.", count=count(left))
+    notes = [Paragraph(more, "note")] if left > 0 else []
+    return [Bullets(tuple(said[:_MOST_SENTENCES])), *notes] if said else []
 
 
-def _found(facts: Facts, gaps: list[Gap]) -> str:
+def _found(facts: Facts, gaps: list[Gap], about: str) -> str:
     standing = [gap for gap in gaps if gap.stands(matched=False)]
     also = sum(gap.stands(matched=True) for gap in standing)
     only = sum(gap.stands(matched=True) for gap in gaps) - also
     order = leading(facts, [gap.key["method"] for gap in standing or gaps])
     chosen = next(gap for gap in standing or gaps if gap.key["method"] == order[0])
-    stamp = stamp_style(facts.stamp(chosen.key["model"], chosen.key["method"])).word.lower()
-    title = f"{facts.method(chosen.key['method']).title} ({stamp})"
-    methods = f"{count(len(gaps))} methods" if len(gaps) != 1 else "1 method"
+    methods = say("{count} methods", count=count(len(gaps))) if len(gaps) != 1 else say("1 method")
     if standing:
-        text = f"{count(len(standing))} of {methods} show a gap that stands after correction, {count(also)} of them "
-        text += "also between matched images"
+        found = say(
+            "{standing} of {methods} show a gap that stands after correction, {also} of them also between matched "
+            "images",
+            standing=count(len(standing)),
+            methods=methods,
+            also=count(also),
+        )
     else:
-        text = f"none of {methods} shows a gap that stands after correction among all images"
-    text += f"; {count(only)} between matched images only" if only else ""
-    return f"{text}. With {title}: {_both(chosen)}"
+        found = say("none of {methods} shows a gap that stands after correction among all images", methods=methods)
+    return say(
+        "{about}: {found}{only}. With {method} ({stamp}): {compared}",
+        about=about,
+        found=found,
+        only=say("; {count} between matched images only", count=count(only)) if only else "",
+        method=facts.method(chosen.key["method"]).title,
+        stamp=stamp_word(facts.stamp(chosen.key["model"], chosen.key["method"])).lower(),
+        compared=_both(chosen),
+    )
 
 
 def _both(gap: Gap) -> str:
     """The two rows of a gap in words."""
-    return f"{_said(gap.plain, 'all images')}; {_said(gap.matched, 'matched images')}."
+    every, matched = _said(gap.plain, say("all images")), _said(gap.matched, say("matched images"))
+    return say("{all}; {matched}.", all=every, matched=matched)
 
 
 def _said(row: Mapping[str, Any] | None, among: str) -> str:
     if row is None or not known(row["value"]):
-        return f"{among}: {status_words(row['status'] if row is not None else None)}"
-    return (
-        f"{among}: {clean(row['group'])} {decimal(row['value'])} above {clean(row['reference'])} "
-        f"{decimals(row['low'], row['high'])}, corrected {p_words(row['p_adjusted'])}"
+        reason = status_words(row["status"] if row is not None else None)
+        return say("{images}: {reason}", images=among, reason=reason)
+    return say(
+        "{images}: {group} {gap} above {reference} {bounds}, corrected {p}",
+        images=among,
+        group=clean(row["group"]),
+        gap=decimal(row["value"]),
+        reference=clean(row["reference"]),
+        bounds=decimals(row["low"], row["high"]),
+        p=p_words(row["p_adjusted"]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.format import count
+from reports.language import say
 from reports.nodes import Callout, Paragraph, Section
 from reports.sections.explained import asked
 from reports.sections.facts import Facts
@@ -20,21 +21,26 @@ __all__ = ["explanations", "maps"]
 def explanations(facts: Facts) -> Section:
     """Stamps first: what stands below them rests on them."""
     table = facts.run.table("explanations", columns=["image_id", "status"])
+    title = say("What the models look at")
     if table.empty:
-        text = "No image was explained in this run, so nothing can be said about what the models look at."
-        return Section("explanations", "What the models look at", (Callout("Not measured", text),))
+        text = say("No image was explained in this run, so nothing can be said about what the models look at.")
+        return Section("explanations", title, (Callout(say("Not measured"), text),))
     parts = [part for part in (stamps(facts), regions(facts), quality(facts)) if part is not None]
-    return Section("explanations", "What the models look at", (Paragraph(_sample(facts, table)), *parts))
+    return Section("explanations", title, (Paragraph(_sample(facts, table)), *parts))
 
 
 def maps(facts: Facts) -> Section | None:
     """Mean maps and single maps; None where there are none of either."""
     parts = tuple(part for part in (mean_maps(facts), gallery(facts)) if part is not None)
-    return Section("maps", "The maps themselves", parts) if parts else None
+    return Section("maps", say("The maps themselves"), parts) if parts else None
 
 
 def _sample(facts: Facts, table: pd.DataFrame) -> str:
     images = table["image_id"].nunique()
     done = table[table["status"].isin(["ok", "not_converged"])]["image_id"].nunique()
-    text = f"{count(done)} of {count(images)} sampled images were explained, the same for every model. "
-    return text + asked(facts)
+    return say(
+        "{done} of {sampled} sampled images were explained, the same for every model. {asked}",
+        done=count(done),
+        sampled=count(images),
+        asked=asked(facts),
+    )

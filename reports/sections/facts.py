@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from audit.fairness.metrics import METRICS
 from audit.run import Run
 from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, count, interval, known, metric_words, plain, rate, signed, status_words
+from reports.language import phrase, say
 from reports.methods import Method, method_of
 from reports.nodes import Cell, Column, Table
 
@@ -22,19 +25,23 @@ __all__ = [
     "MOST_ROWS",
     "Facts",
     "capped",
+    "first_of",
     "group_order",
+    "group_words",
     "interval_name",
     "muted",
     "numeric",
     "pick",
     "records",
     "value_cells",
+    "value_columns",
     "value_table",
 ]
 
 MISSING = "(missing)"
 EVERYBODY = "all"
 MOST_ROWS = 150
+_MOST_DRAWN, _FEWEST_DRAWN, _LINES = 30, 10, 60
 
 _INTERVALS = {
     "clopper_pearson": "Clopper–Pearson",
@@ -42,15 +49,19 @@ _INTERVALS = {
     "delong": "DeLong",
     "obuchowski": "Obuchowski",
     "newcombe": "Newcombe",
-    "mover_ratio": "MOVER, ratio",
-    "mover_paired": "MOVER, paired",
-    "mover_korn_graubard": "MOVER over Korn–Graubard",
+    "mover_ratio": phrase("MOVER, ratio"),
+    "mover_paired": phrase("MOVER, paired"),
+    "mover_korn_graubard": phrase("MOVER over Korn–Graubard"),
     "t": "t",
-    "t_cluster_means": "t over clusters",
+    "t_cluster_means": phrase("t over clusters"),
     "max_t": "max-T",
-    "bootstrap": "bootstrap",
-    "cluster_bootstrap": "cluster bootstrap",
-    "none": "none",
+    "bootstrap": phrase("bootstrap"),
+    "cluster_bootstrap": phrase("cluster bootstrap"),
+    "none": phrase("none"),
+    "clopper_pearson_effective": phrase("clopper pearson effective"),
+    "mover_effective_size": phrase("mover effective size"),
+    "exact_pairs": phrase("exact pairs"),
+    "noncentral_chi2": phrase("noncentral chi2"),
 }
 
 
@@ -83,11 +94,30 @@ class Facts:
         """Table `groups`."""
         return self.run.table("groups")
 
+    def groups_of(self, attribute: str) -> pd.DataFrame:
+        """Rows of table `groups` along an attribute, of metrics over all classes and those of the positive class."""
+        return self._main.get(attribute, self.groups.head(0))
+
+    @cached_property
+    def _main(self) -> dict[str, pd.DataFrame]:
+        main = self.groups[self.groups["class"].isna() | (self.groups["class"] == self.positive)]
+        return {str(name): part for name, part in main.groupby("attribute", sort=False)}
+
+    @cached_property
+    def coverage(self) -> pd.DataFrame:
+        """Table `coverage`."""
+        return self.run.table("coverage")
+
     @cached_property
     def crossings(self) -> list[str]:
         """Names of the intersections that were tabulated."""
         seen = self.groups["attribute"].dropna().unique()
         return [str(name) for name in seen if name != "overall" and name not in self.names]
+
+    def rows_of(self, table: str, images: Iterable[str], columns: list[str] | None = None) -> pd.DataFrame:
+        """Rows of a table about these images alone."""
+        wanted = pa.array(sorted(set(images)), pa.string())
+        return self.run.table(table, columns=columns, filters=pc.field("image_id").isin(wanted))
 
     @property
     def positive(self) -> str | None:
@@ -142,6 +172,11 @@ class Facts:
         return clean(row["result"]) if row is not None and known(row["result"]) else "not_measured"
 
     @property
+    def most_drawn(self) -> int:
+        """Groups that a forest plot draws: fewer where those of many models stand beside each other."""
+        return min(_MOST_DRAWN, max(_FEWEST_DRAWN, _LINES // max(len(self.run.models), 1)))
+
+    @property
     def headline(self) -> list[tuple[str, str | None]]:
         """Metrics that are drawn for every attribute, with the class they are about."""
         metrics: list[tuple[str, str | None]] = [("accuracy", None)]
@@ -168,7 +203,8 @@ def group_order(part: pd.DataFrame, metric: str) -> list[str]:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a frame as dictionaries."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    names, columns = [str(name) for name in frame.columns], [frame[name].tolist() for name in frame.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def interval_name(method: Any) -> str:
@@ -176,11 +212,25 @@ def interval_name(method: Any) -> str:
     if not known(method):
         return NOTHING
     name = str(method)
-    for ending, words in (("_bonferroni", ", Bonferroni"), ("_max_t", ", joined by max-T")):
+    for ending, words in _JOINED.items():
         if name.endswith(ending):
-            base = name.removesuffix(ending)
-            return _INTERVALS.get(base, plain(base)) + words
-    return _INTERVALS.get(name, plain(name))
+            return say(words, method=_interval(name.removesuffix(ending)))
+    return _interval(name)
+
+
+_JOINED = {"_bonferroni": phrase("{method}, Bonferroni"), "_max_t": phrase("{method}, joined by max-T")}
+
+
+def _interval(name: str) -> str:
+    return say(_INTERVALS[name]) if name in _INTERVALS else plain(name)
+
+
+def group_words(group: Any) -> str:
+    """A group's name; those of everybody and of everybody else are the audit's own words."""
+    return say(group) if group in _OWN_GROUPS else clean(group)
+
+
+_OWN_GROUPS = (phrase("all"), phrase("everybody else"))
 
 
 def numeric(text: str) -> Cell:
@@ -200,7 +250,7 @@ def value_cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     value = Cell(rate(row["value"])) if has_value else muted(reason)
     bounds = Cell(interval(row["low"], row["high"])) if has_bounds else muted(reason if has_value else NOTHING)
     if has_value and not has_bounds and row.get("status") == "ok":
-        bounds = muted("no interval")
+        bounds = muted(say("no interval"))
     method = row["method_interval"] if "method_interval" in row else row.get("method")
     return (
         Cell(count(row.get("n"))),
@@ -211,16 +261,20 @@ def value_cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     )
 
 
-VALUE_COLUMNS = (
-    Column("n", numeric=True),
-    Column("Clusters", numeric=True),
-    Column("Value", numeric=True),
-    Column("95 % interval", numeric=True),
-    Column("Interval by"),
-)
+def value_columns() -> tuple[Column, ...]:
+    """Columns of what `value_cells` makes."""
+    heads = ("n", say("Clusters"), say("Value"), say("95 % interval"))
+    return (*(Column(head, numeric=True) for head in heads), Column(say("Interval by")))
 
 
-_KEYS = {"x": "At", "metric": "Metric", "model": "Model", "group": "Group", "severity": "Severity"}
+_KEYS = {
+    "x": phrase("At"),
+    "metric": phrase("Metric"),
+    "model": phrase("Model"),
+    "group": phrase("Group"),
+    "severity": phrase("Severity"),
+    "corruption": phrase("Corruption"),
+}
 _NUMBERS = ("x", "severity")
 
 
@@ -248,13 +302,15 @@ def value_table(
     """
     keys, more = tuple(keys), tuple(more)
     rows: list[tuple[Cell, ...]] = []
-    for row in records(part):
+    shown = part.head(MOST_ROWS)
+    for row in records(shown):
         cells = value_cells(row)[: 4 if "method" not in part else 5]
         rows.append((*(_key(name, row) for name in keys), *cells, *(Cell(signed(row[name])) for _, name in more)))
-    columns = [Column(_KEYS.get(name, plain(name).capitalize()), numeric=name in _NUMBERS) for name in keys]
-    columns += VALUE_COLUMNS[: 4 if "method" not in part else 5]
+    columns = [Column(say(_KEYS[name]), numeric=name in _NUMBERS) for name in keys]
+    columns += value_columns()[: 4 if "method" not in part else 5]
     columns += [Column(head, numeric=True) for head, _ in more]
-    return capped(caption, columns, rows, source=source, folded=folded, claims=claims_of(source, part))
+    claims = claims_of(source, shown)
+    return capped(caption, columns, rows, source=source, folded=folded, claims=claims, total=len(part))
 
 
 def _key(name: str, row: Mapping[str, Any]) -> Cell:
@@ -262,7 +318,27 @@ def _key(name: str, row: Mapping[str, Any]) -> Cell:
         return Cell(rate(row["x"]))
     if name == "metric":
         return Cell(metric_words(row["metric"], row.get("class")))
-    return Cell(clean(plain(str(row[name])) if name == "corruption" else row[name]))
+    if name == "corruption":
+        return Cell(plain(str(row[name])))
+    return Cell(group_words(row[name]) if name == "group" else clean(row[name]))
+
+
+def first_of(part: pd.DataFrame, names: Sequence[str], keys: Sequence[str], most: int = MOST_ROWS) -> pd.DataFrame:
+    """Rows of the first values of a column that give a table at least `most` lines, where it has more than it shows.
+
+    Parameters
+    ----------
+    part : DataFrame
+    names : sequence of str
+        Values of the first of `keys`, in the order of the table.
+    keys : sequence of str
+        Columns that tell lines apart.
+    """
+    lines = part[list(keys)].drop_duplicates()[keys[0]].value_counts()
+    kept: list[str] = []
+    while len(kept) < len(names) and int(lines.reindex(kept).sum()) < most:
+        kept.append(names[len(kept)])
+    return part[part[keys[0]].isin(kept)]
 
 
 def capped(
@@ -274,22 +350,21 @@ def capped(
     note: str = "",
     folded: bool = False,
     claims: Sequence[str] = (),
+    total: int | None = None,
 ) -> Table:
-    """A table of at most `MOST_ROWS` rows; its note says how many were left out and where they are.
+    """A table of at most `MOST_ROWS` rows; `reports.fitting` says below how many were left out and where they are.
 
     Parameters
     ----------
     claims : sequence of str, optional
         The claim of each row, which its numbers take on where a row of the run's table is a row here.
+    total : int, optional
+        Rows that there are, where not all of them are given.
     """
     columns = tuple(columns)
     if claims:
         rows = [_claimed(row, columns, claim) for row, claim in zip(rows, claims, strict=True)]
-    left = len(rows) - MOST_ROWS
-    if left > 0:
-        more = f"{count(left)} further rows are in tables/{source}.parquet of the run."
-        note = f"{note} {more}".strip()
-    return Table(clean(caption), columns, tuple(rows[:MOST_ROWS]), note, folded, source)
+    return Table(clean(caption), columns, tuple(rows[:MOST_ROWS]), note, folded, source, total or len(rows))
 
 
 def _claimed(row: tuple[Cell, ...], columns: tuple[Column, ...], claim: str) -> tuple[Cell, ...]:

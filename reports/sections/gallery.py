@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.format import clean, count
-from reports.maps import NORMALISATION
+from reports.language import say
 from reports.nodes import Block, Gallery, GalleryCard, Legend, Paragraph, Section
 from reports.sections.cards import Cards
 from reports.sections.explained import leading
@@ -19,7 +19,8 @@ MOST_IMAGES = 24
 MOST_TILES = 420
 MOST_METHODS = 15
 MOST_BYTES = 1_700_000
-"""Pictures take at most this many characters, so that a report stays below 5 MB."""
+"""Pictures of up to three models take at most this many characters, so that a report stays below 5 MB; of more models,
+whose tables are longer, they take less."""
 
 _FEWEST = 4
 
@@ -50,37 +51,44 @@ def gallery(facts: Facts) -> Section | None:
     if not shown.galleries:
         return None
     explained = facts.run.table("explanations", columns=["image_id"])["image_id"].nunique()
-    methods = count(len(facts.methods))
-    some = f", with the maps of {count(len(shown.methods))} of {methods} methods" if shown.methods else ""
-    text = (
-        f"{count(shown.cards)} of {count(explained)} explained images are shown{some}; the run holds the "
-        f"maps of all. For display, {NORMALISATION}; brightness can therefore not be compared between pictures. "
-        "Maps of a layer are laid over the image in grey, enlarged bilinearly with half-pixel centres. Under each map "
-        "stand its stamp, its layer where it has one, the class that is explained with how it was chosen, and the "
-        "score. Images are chosen by group and outcome, those that a model got wrong first; they illustrate and prove "
-        "nothing. They come from the audited data: whoever receives this report receives these images."
+    text = say(
+        "{shown} of {explained} explained images are shown{methods}; the run holds the maps of all. For display, each "
+        "map is divided by its own largest absolute value, so brightness cannot be compared between pictures. Maps of "
+        "a layer are laid over the image in grey, enlarged bilinearly with half-pixel centres. Under each map stand "
+        "its stamp, its layer where it has one, the class that is explained with how it was chosen, and the score. "
+        "Images are chosen by group and outcome, those that a model got wrong first; they illustrate and prove "
+        "nothing. They come from the audited data: whoever receives this report receives these images.",
+        shown=count(shown.cards),
+        explained=count(explained),
+        methods=_methods(facts, shown),
     )
     blocks: tuple[Block, ...] = (Paragraph(text, "note"), legend(facts, shown.methods), *shown.galleries)
-    return Section("gallery", "Maps by group and outcome", blocks)
+    return Section("gallery", say("Maps by group and outcome"), blocks)
+
+
+def _methods(facts: Facts, shown: Shown) -> str:
+    numbers = {"shown": count(len(shown.methods)), "all": count(len(facts.methods))}
+    return say(", with the maps of {shown} of {all} methods", **numbers) if shown.methods else ""
 
 
 def legend(facts: Facts, methods: tuple[str, ...]) -> Legend:
     """Which methods each colour scale is of."""
     named = [facts.method(name) for name in methods]
-    unsigned = ", ".join(one.title for one in named if not one.signed)
-    return Legend(unsigned, ", ".join(one.title for one in named if one.signed))
+    unsigned, signed = ([one.title for one in named if one.signed is sign] for sign in (False, True))
+    return Legend(say(", ").join(unsigned), say(", ").join(signed))
 
 
 def _shown(facts: Facts) -> Shown:
     """Cards by group of the first attribute, those that a model got wrong first."""
-    images, predictions = facts.run.table("images"), facts.run.table("predictions")
     seen = set(facts.run.table("explanations", columns=["image_id"])["image_id"])
-    images, predictions = images[images["image_id"].isin(seen)], predictions[predictions["image_id"].isin(seen)]
+    images = facts.rows_of("images", seen)
+    predictions = facts.rows_of("predictions", seen, ["image_id", "label", "predicted"])
     first = set(leading(facts, facts.methods)[:MOST_METHODS])
     methods = tuple(name for name in facts.methods if name in first)
     tiles = max(1, len(methods) * len(facts.run.models))
     chosen = choose(facts, images, predictions, min(MOST_IMAGES, max(_FEWEST, MOST_TILES // tiles)))
-    cards = Cards.of(facts, methods, MOST_BYTES).make([image for _, image in chosen], facts.run.models)
+    most = round(MOST_BYTES * min(1.0, 3 / max(1, len(facts.run.models))))
+    cards = Cards.of(facts, methods, most).make([image for _, image in chosen], facts.run.models)
     groups: dict[str, list[GalleryCard]] = {}
     for (group, _), card in zip(chosen, cards, strict=False):
         groups.setdefault(group, []).append(card)
@@ -104,7 +112,7 @@ def choose(
     column = f"attr_{facts.names[0]}" if facts.names else None
     cells: dict[tuple[str, int], list[str]] = {}
     for row in records(images):
-        group = f"{facts.names[0]}: {row[column]}" if column and column in row else "Explained images"
+        group = f"{facts.names[0]}: {row[column]}" if column and column in row else say("Explained images")
         cells.setdefault((group, -int(wrong.get(row["image_id"], 0))), []).append(str(row["image_id"]))
     keys = sorted(cells, key=lambda key: (key[1], key[0]))
     found: list[tuple[str, str]] = []

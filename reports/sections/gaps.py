@@ -9,13 +9,14 @@ import pandas as pd
 
 from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, criterion_words, interval, known, p_value, rate, status_words
+from reports.language import phrase, say
 from reports.nodes import Block, Cell, Column, Paragraph, Section, Table
-from reports.sections.facts import Facts, capped, interval_name, muted, records
+from reports.sections.facts import Facts, capped, group_words, interval_name, muted, records
 
 __all__ = ["gap_rows", "gaps_section"]
 
 _COMPOSITES = ("equalised_odds", "average_odds")
-_TEXT = (
+_TEXT = phrase(
     "A gap is the best group's value minus the worst group's. Some gap is seen between any groups, also where the "
     "model serves all of them alike; interval and p say how far it can be told from chance. p tests that there is no "
     "gap at all. Corrected p is Benjamini and Hochberg's over all rows of a model: it bounds the share of false "
@@ -34,8 +35,8 @@ def gaps_section(facts: Facts) -> Section:
     """Every row of the table, each in the table it belongs to."""
     table = facts.run.table("gaps")
     if table.empty:
-        text = "No gap between groups was computed: there are no groups, or fewer than two with a value."
-        return Section("gaps", "Gaps between groups", (Paragraph(text),))
+        text = say("No gap between groups was computed: there are no groups, or fewer than two with a value.")
+        return Section("gaps", say("Gaps between groups"), (Paragraph(text),))
     composite = table["metric"].isin(_COMPOSITES)
     ranges = gap_rows(table[~composite], "range")
     wanted = {(metric, class_name or "") for metric, class_name in facts.headline}
@@ -45,24 +46,23 @@ def gaps_section(facts: Facts) -> Section:
     criteria = pd.concat([ratios, table[composite]])
     against = gap_rows(table[~composite], "overall")
     rest = table.drop(index=[*ranges.index, *criteria.index, *against.index])
-    blocks: list[Block] = [Paragraph(_TEXT), _table(ranges[drawn], "Gaps in the metrics drawn above")]
+    blocks: list[Block] = [Paragraph(say(_TEXT)), _table(ranges[drawn], say("Gaps in the metrics drawn above"))]
     folded = (
-        (criteria, "Gaps in criteria made of several rates, and ratios"),
-        (against, "Gaps of the worst group against everybody else"),
-        (pd.concat([ranges[~drawn], rest]), "Gaps in further metrics"),
+        (criteria, say("Gaps in criteria made of several rates, and ratios")),
+        (against, say("Gaps of the worst group against everybody else")),
+        (pd.concat([ranges[~drawn], rest]), say("Gaps in further metrics")),
     )
     blocks += [_table(part, caption, folded=True) for part, caption in folded if len(part)]
-    return Section("gaps", "Gaps between groups", tuple(blocks))
+    return Section("gaps", say("Gaps between groups"), tuple(blocks))
 
 
 def _table(part: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
     ordered = part.assign(value=pd.to_numeric(part["value"])).sort_values("value", ascending=False, na_position="last")
-    names = ("Metric", "Model", "Attribute", "Worst group", "Against")
-    columns = [*(Column(name) for name in names), Column("Gap", numeric=True), Column("95 % interval", numeric=True)]
-    columns += [Column("p", numeric=True), Column("Corrected p", numeric=True)]
-    columns.append(Column("Would have shown", numeric=True))
+    names = (say("Metric"), say("Model"), say("Attribute"), say("Worst group"), say("Against"))
+    numbers = (say("Gap"), say("95 % interval"), "p", say("Corrected p"), say("Would have shown"))
+    columns = [*(Column(name) for name in names), *(Column(name, numeric=True) for name in numbers)]
     methods = dict.fromkeys(interval_name(name) for name in part["method"] if known(name) and name != "none")
-    note = f"Intervals by: {'; '.join(methods)}." if methods else ""
+    note = say("Intervals by: {methods}.", methods=say("; ").join(methods)) if methods else ""
     rows, claims = [_row(row) for row in records(ordered)], claims_of("gaps", ordered)
     return capped(caption, columns, rows, source="gaps", note=note, folded=folded, claims=claims)
 
@@ -75,9 +75,9 @@ def _row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
         Cell(clean(row["model"])),
         Cell(clean(row["attribute"]).replace(" x ", " × ")),
         Cell(clean(row["group"]) if known(row["group"]) else NOTHING),
-        Cell(clean(row["reference"]) if known(row["reference"]) else NOTHING),
+        Cell(group_words(row["reference"]) if known(row["reference"]) else NOTHING),
         Cell(rate(row["value"])) if fine else muted(status_words(row["status"])),
-        Cell(interval(row["low"], row["high"])) if bounds else muted(NOTHING if not fine else "no interval"),
+        Cell(interval(row["low"], row["high"])) if bounds else muted(NOTHING if not fine else say("no interval")),
         Cell(p_value(row["p"])),
         Cell(p_value(row["p_adjusted"])),
         Cell(rate(row["detectable"])),

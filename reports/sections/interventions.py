@@ -10,8 +10,9 @@ import pandas as pd
 from audit.run.claims import claim_of
 from reports.figures import ForestFigure
 from reports.format import NOTHING, clean, count, interval, known, p_words, rate, signed, status_words
+from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
-from reports.sections.explained import crossed, forest_row
+from reports.sections.explained import crossed, drawn_groups, forest_row
 from reports.sections.explained_gaps import EFFECT, effect_sentences, gap_table, gaps_of
 from reports.sections.facts import EVERYBODY, Facts, capped, muted, pick, records
 
@@ -19,26 +20,35 @@ __all__ = ["interventions"]
 
 _HIDE, _CONTROL, _SWAP, _EFFECT = "hide", "control", "swap", "effect"
 _ACTIONS = {
-    _HIDE: "Region hidden",
-    _CONTROL: "Equal area elsewhere hidden",
-    _EFFECT: "Effect: hidden less elsewhere",
-    _SWAP: "Region of another image put in",
+    _HIDE: phrase("Region hidden"),
+    _CONTROL: phrase("Equal area elsewhere hidden"),
+    _EFFECT: phrase("Effect: region minus elsewhere"),
+    _SWAP: phrase("Region of another image put in"),
 }
 _MEASURES = {
-    "changed": "predictions changed",
-    "drop": "drop of the probability",
-    "positive_rate_change": "change of the positive rate",
+    "changed": phrase("predictions changed"),
+    "drop": phrase("drop of the probability"),
+    "positive_rate_change": phrase("change of the positive rate"),
 }
-_MOST_DRAWN = 24
-_LIMITS = (
-    "An effect shows that, on these images, what the region showed took part in the prediction more than as large an "
-    "area elsewhere did. It depends on what is shown instead of the region, and an image with a hole in it is unlike "
+_REASONS = (
+    phrase("no reason is recorded"),
+    phrase("the image does not show the region"),
+    phrase("the image has no prediction"),
+    phrase("the image has no region map"),
+    phrase("the region is too large to lie beside itself, so it has no control"),
+    phrase("none of 20 images of another label shows the region"),
+)
+_FILLS = {"mean": phrase("the mean colour around it"), "blur": phrase("a blurred copy of the image")}
+_LIMITS = phrase(
+    "An effect shows that, on these images, the content of the region had more part in the predictions than an equal "
+    "area elsewhere. It depends on what is shown in place of the region, and an image with a hole in it is unlike "
     "those that the model was trained on. It says nothing of images without the region, and a region without an "
     "effect may still matter together with others."
 )
-_NOTE = (
-    "Below each value: its 95 % interval, the images that have it, and p of the effect. Drop of the probability: that "
-    "of the prediction, before less after. Change of the positive rate: share predicted positive, after less before."
+_NOTE = phrase(
+    "Below each value: 95 % interval, number of images, and for an effect its p. Drop of the probability: probability "
+    "of the predicted class, before minus after. Change of the positive rate: share predicted positive, after minus "
+    "before."
 )
 
 
@@ -47,24 +57,26 @@ def interventions(facts: Facts) -> Section | None:
     table = facts.run.table("intervention_groups")
     if table.empty:
         return None
-    blocks: list[Block] = [Paragraph(_text(facts)), Callout("What this does not show", _LIMITS)]
+    blocks: list[Block] = [Paragraph(_text(facts)), Callout(say("What this does not show"), say(_LIMITS))]
     named = [*facts.distrusted, *facts.regions, *(str(name) for name in table["region"].unique())]
     for place, region in enumerate([name for name in dict.fromkeys(named) if (table["region"] == name).any()]):
         blocks.append(_region(facts, pick(table, region=region), region, place))
-    return Section("interventions", "What changes when a region is hidden", tuple(blocks))
+    return Section("interventions", say("What changes when a region is hidden"), tuple(blocks))
 
 
 def _text(facts: Facts) -> str:
     config = facts.config.get("interventions")
     config = config if isinstance(config, Mapping) else {}
-    fills = {"mean": "the mean colour around it", "blur": "the image blurred"}
-    fill = config.get("fill")
-    instead = f" and {fills.get(str(fill), clean(fill))} shown instead" if known(fill) else ""
-    return (
-        f"Each region was hidden{instead}, and the model asked again. As a control, areas of the same shape and size "
-        "were hidden elsewhere in the same image. The effect is the paired difference between the two, image by image: "
-        "how much more often the prediction changes when the region is hidden than when as much is hidden elsewhere. "
-        "Its p tests that there is no difference and is not corrected for the number of regions and groups."
+    fill, instead = config.get("fill"), ""
+    if known(fill):
+        words = say(_FILLS[str(fill)]) if str(fill) in _FILLS else clean(fill)
+        instead = say(", with {fill} in its place", fill=words)
+    return say(
+        "Each region was hidden{instead}, and the model predicted again. As a control, areas of the same shape and "
+        "size were hidden elsewhere in the same image. The effect is the paired difference between the two: how much "
+        "more often the prediction of an image changes when the region is hidden than when an equal area elsewhere is. "
+        "Its p is that of a test of no difference and is not corrected for the number of regions and groups.",
+        instead=instead,
     )
 
 
@@ -77,19 +89,21 @@ def _region(facts: Facts, table: pd.DataFrame, region: str, place: int) -> Secti
     own = own[own["measure"].astype(str).str.split(":", n=1).str[-1] == region]
     blocks += _gaps(facts, own, region) if len(own) else []
     for name in [name for name in [*facts.names, *facts.crossings] if (table["attribute"] == name).any()]:
-        caption = f"Hiding {region}, by {crossed(name)}"
+        caption = say("Hiding {region}, by {attribute}", region=region, attribute=crossed(name))
         blocks.append(_table(pick(table, attribute=name), caption, folded=True))
-    return Section(f"intervention-{place}", f"Region {clean(region)}", tuple(blocks))
+    return Section(f"intervention-{place}", say("Region {region}", region=clean(region)), tuple(blocks))
 
 
 def _gaps(facts: Facts, own: pd.DataFrame, region: str) -> list[Block]:
     """How far the groups' effects are apart."""
     if not any(gap.comparable for gap in gaps_of(own)):
-        return [Paragraph("The effects of the groups were not compared: fewer than two groups are large enough.")]
-    text = "How far apart the groups' effects are, among all images and among those matched on label and confidence:"
+        return [Paragraph(say("The effects of the groups were not compared: fewer than two groups are large enough."))]
+    text = say(
+        "How far apart the groups' effects are, among all images and among those matched on label and confidence:"
+    )
     said = effect_sentences(facts, own[own["measure"] == f"effect_changed:{region}"])
-    held = gap_table(facts, own, f"Effect of hiding {region}: gaps between groups", "Measure", methods=False)
-    return [Paragraph(text), *said, held]
+    caption = say("Effect of hiding {region}: gaps between groups", region=region)
+    return [Paragraph(text), *said, gap_table(facts, own, caption, say("Measure"), methods=False)]
 
 
 def _sentences(facts: Facts, table: pd.DataFrame) -> list[str]:
@@ -98,25 +112,31 @@ def _sentences(facts: Facts, table: pd.DataFrame) -> list[str]:
     said = []
     for model in facts.run.models:
         rows = {str(row["action"]): row for row in records(pick(whole, model=model))}
-        hidden, effect = rows.get(_HIDE), rows.get(_EFFECT)
-        if hidden is None or not known(hidden["value"]):
-            reason = status_words(hidden["status"] if hidden else None)
-            said.append(f"{clean(model)}: what hiding it changes was not measured ({reason}).")
-            continue
-        text = (
-            f"{clean(model)}: hiding it changed a share of {_with_bounds(hidden)} of {count(hidden['n'])} predictions"
-        )
-        control = rows.get(_CONTROL)
-        if control is not None and known(control["value"]):
-            text += f", hiding an equal area elsewhere {_with_bounds(control)}"
-        if effect is not None and known(effect["value"]):
-            text += (
-                f"; effect {signed(effect['value'])} {interval(effect['low'], effect['high'])}, {p_words(effect['p'])}"
-            )
-        else:
-            text += "; there is no control to compare with, so no effect is given"
-        said.append(f"{text}.")
+        said.append(_sentence(clean(model), rows))
     return said
+
+
+def _sentence(model: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    hidden, control, effect = (rows.get(action) for action in (_HIDE, _CONTROL, _EFFECT))
+    if hidden is None or not known(hidden["value"]):
+        reason = status_words(hidden["status"] if hidden else None)
+        return say("{model}: what changes when it is hidden was not measured ({reason}).", model=model, reason=reason)
+    elsewhere, outcome = "", say("; there is no control to compare with, so no effect is given")
+    if control is not None and known(control["value"]):
+        elsewhere = say(", {share} when an equal area elsewhere was", share=_with_bounds(control))
+    if effect is not None and known(effect["value"]):
+        bounds = interval(effect["low"], effect["high"])
+        outcome = say(
+            "; effect {effect} {bounds}, {p}", effect=signed(effect["value"]), bounds=bounds, p=p_words(effect["p"])
+        )
+    return say(
+        "{model}: of {images} predictions, a share of {share} changed when the region was hidden{elsewhere}{outcome}.",
+        model=model,
+        share=_with_bounds(hidden),
+        images=count(hidden["n"]),
+        elsewhere=elsewhere,
+        outcome=outcome,
+    )
 
 
 def _with_bounds(row: Mapping[str, Any]) -> str:
@@ -129,14 +149,17 @@ def _absent(facts: Facts, region: str) -> list[Block]:
     raw = raw[(raw["region"] == region) & (raw["status"] != "ok")]
     said = []
     for (action, detail), part in raw.groupby(["action", "detail"], sort=False, dropna=False):
-        reason = clean(detail) if known(detail) and str(detail) else "no reason is recorded"
-        what = _ACTIONS.get(str(action), clean(action))
-        said.append(f"{what}: not done in {count(part['image_id'].nunique())} images, {reason}.")
+        reason = clean(detail) if known(detail) and str(detail) else _REASONS[0]
+        reason = say(reason) if reason in _REASONS else reason
+        what = say(_ACTIONS[action]) if action in _ACTIONS else clean(action)
+        images = count(part["image_id"].nunique())
+        said.append(say("{what}: not done in {images} images, {reason}.", what=what, images=images, reason=reason))
     return [Bullets(tuple(said))] if said else []
 
 
 def _overall(table: pd.DataFrame, region: str) -> Table:
-    return _table(pick(table, attribute="overall", group=EVERYBODY), f"Hiding {region}, over everybody")
+    caption = say("Hiding {region}, over everybody", region=region)
+    return _table(pick(table, attribute="overall", group=EVERYBODY), caption)
 
 
 def _table(part: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
@@ -151,11 +174,15 @@ def _table(part: pd.DataFrame, caption: str, *, folded: bool = False) -> Table:
     rows = []
     for measure, group, model in sorted(found, key=lambda key: order.index(key[0]) if key[0] in order else len(order)):
         own = found[measure, group, model]
-        heads = [Cell(_MEASURES.get(measure, clean(measure))), *([Cell(clean(group))] if by_group else [])]
+        words = say(_MEASURES[measure]) if measure in _MEASURES else clean(measure)
+        heads = [Cell(words), *([Cell(clean(group))] if by_group else [])]
         rows.append((*heads, Cell(clean(model)), *(_value(own.get(action)) for action in actions)))
-    columns = [Column("Measure"), *([Column("Group")] if by_group else []), Column("Model")]
-    columns += [Column(_ACTIONS[action], numeric=True) for action in actions]
-    return capped(caption, columns, rows, source="intervention_groups", note=_NOTE, folded=folded)
+    titles = [say("Measure"), *([say("Group")] if by_group else []), say("Model")]
+    columns = [
+        *(Column(title) for title in titles),
+        *(Column(say(_ACTIONS[action]), numeric=True) for action in actions),
+    ]
+    return capped(caption, columns, rows, source="intervention_groups", note=say(_NOTE), folded=folded)
 
 
 def _value(row: Mapping[str, Any] | None) -> Cell:
@@ -165,7 +192,7 @@ def _value(row: Mapping[str, Any] | None) -> Cell:
     if not known(row["value"]):
         return muted(status_words(row["status"]), claim)
     plain = row["measure"] == "changed" and row["action"] != _EFFECT
-    bounds = interval(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else "no interval"
+    bounds = interval(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else say("no interval")
     text = rate(row["value"]) if plain else signed(row["value"])
     p = f"\n{p_words(row['p'])}" if known(row["p"]) else ""
     return Cell(text, note=f"{bounds}, n={count(row['n'])}{p}", claim=claim)
@@ -173,16 +200,17 @@ def _value(row: Mapping[str, Any] | None) -> Cell:
 
 def _forests(facts: Facts, part: pd.DataFrame, region: str, name: str) -> list[Block]:
     """The effect on predictions by group, one figure a model, all on one axis."""
-    part = pick(part, action=_EFFECT, measure="changed")
+    part, left = drawn_groups(facts, pick(part, action=_EFFECT, measure="changed"))
     ends = [float(value) for column in ("value", "low", "high") for value in part[column] if known(value)]
     bounds = (min([-0.05, *ends]), max([0.05, *ends]))
     figures = []
     for model in facts.run.models:
-        rows = records(pick(part, model=model))[:_MOST_DRAWN]
+        rows = records(pick(part, model=model))
         if rows:
-            title = f"{clean(model)}: effect of hiding {clean(region)}, by {clean(name)}"
+            names = {"model": clean(model), "region": clean(region), "attribute": clean(name)}
+            title = say("{model}: effect of hiding {region}, by {attribute}", **names)
             lines = tuple(forest_row("intervention_groups", row, clean(row["group"])) for row in rows)
-            axis = "predictions changed: hidden less elsewhere"
-            figure = ForestFigure(title, axis, lines, 0.0, "no effect", bounds=bounds)
+            axis = say("predictions changed: region minus elsewhere")
+            figure = ForestFigure(title, axis, lines, 0.0, say("no effect"), bounds=bounds)
             figures.append(FigureBlock(figure, title))
-    return [FigureRow(tuple(figures))] if figures else []
+    return [FigureRow(tuple(figures)), *left] if figures else []

@@ -16,11 +16,15 @@ from audit.fairness.metrics import METRICS
 from audit.fairness.paired import LEFT_OUT, RANGE
 from audit.fairness.rows import OVERALL
 from audit.run import Run
+from audit.run.claims import claim_of
 from reports.format import clean, count, known, metric_words, p_value, rate, signed, status_words
-from reports.nodes import Block, Bullets, Callout, Paragraph, Section
-from reports.sections.facts import pick, records
+from reports.language import say
+from reports.nodes import Block, Bullets, Callout, Cell, Column, Paragraph, Section, Table
+from reports.sections.facts import capped, muted, pick, records
 
 __all__ = ["Arm", "PairedFacts", "changes", "crossed"]
+
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -93,34 +97,47 @@ def changes(facts: PairedFacts, place: int, *, several: bool) -> Section:
         whole = facts.rows(OVERALL, metric, class_name)
         blocks.extend(Paragraph(_overall_sentence(facts, row), kind) for row in whole)
     if not facts.attributes:
-        blocks.append(Callout("No groups", "No attribute is in both runs, so nothing can be said about groups."))
+        blocks.append(
+            Callout(say("No groups"), say("No attribute is in both runs, so nothing can be said about groups."))
+        )
     for number, attribute in enumerate(facts.attributes):
-        title = f"By {crossed(attribute)}"
+        title = say("By {attribute}", attribute=crossed(attribute))
         blocks.append(Section(f"changed-{place}-{number}", title, tuple(_attribute_changes(facts, attribute))))
-    title = f"What changed: {facts.title}" if several else "What changed, for whom"
+    title = say("What changed: {models}", models=facts.title) if several else say("What changed, for whom")
     return Section(f"changed-{place}", title, tuple(blocks))
 
 
 def _overall_sentence(facts: PairedFacts, row: Mapping[str, Any]) -> str:
-    words = METRICS[str(row["metric"])].say(row["class"] if known(row["class"]) else None)
+    words = say(METRICS[str(row["metric"])].words, **{"class": row["class"] if known(row["class"]) else None})
     if not known(row["difference"]):
-        return f"Everybody: the {words} cannot be compared ({status_words(row['status'])})."
-    verdict = {1: "better", -1: "worse", 0: "not shown to differ"}[_shown(row, facts.alpha)]
-    return f"Everybody: the {words} goes {_from_to(row, facts)}: {verdict}."
+        reason = status_words(row["status"])
+        return say("Everybody: the {metric} cannot be compared ({reason}).", metric=words, reason=reason)
+    verdict = {1: say("better"), -1: say("worse"), 0: say("not shown to differ")}[_shown(row, facts.alpha)]
+    return say(
+        "Everybody: the {metric} goes from {before} to {after}, a change of {change} ({span}; {size}; right only "
+        "after: {only_after}, right only before: {only_before}, adjusted p {p}): {verdict}.",
+        metric=words,
+        before=rate(row["first_value"]),
+        after=rate(row["second_value"]),
+        change=signed(row["difference"]),
+        span=_span(row, facts.alpha) if known(row["low"]) else say("no interval"),
+        size=_size(row, clustered=facts.clustered),
+        only_after=count(row["only_second"]),
+        only_before=count(row["only_first"]),
+        p=_p(row["p_adjusted"]),
+        verdict=verdict,
+    )
 
 
-def _from_to(row: Mapping[str, Any], facts: PairedFacts) -> str:
-    level = f"{100 * (1 - facts.alpha):g} %"
-    size = f"{count(row['n'])} images" + (f" in {count(row['clusters'])} clusters" if facts.clustered else "")
-    span = f"{level} interval {signed(row['low'])} to {signed(row['high'])}" if known(row["low"]) else "no interval"
-    alone = (
-        f"right only after: {count(row['only_second'])}, right only before: {count(row['only_first'])}, "
-        f"adjusted p {_p(row['p_adjusted'])}"
-    )
-    return (
-        f"from {rate(row['first_value'])} to {rate(row['second_value'])}, a change of {signed(row['difference'])} "
-        f"({span}; {size}; {alone})"
-    )
+def _span(row: Mapping[str, Any], alpha: float) -> str:
+    level = f"{100 * (1 - alpha):g}"
+    return say("{level} % interval {low} to {high}", level=level, low=signed(row["low"]), high=signed(row["high"]))
+
+
+def _size(row: Mapping[str, Any], *, clustered: bool) -> str:
+    if clustered:
+        return say("{images} images in {clusters} clusters", images=count(row["n"]), clusters=count(row["clusters"]))
+    return say("{images} images", images=count(row["n"]))
 
 
 def _p(value: Any) -> str:
@@ -137,45 +154,79 @@ def _shown(row: Mapping[str, Any], alpha: float) -> int:
 
 
 def _attribute_changes(facts: PairedFacts, attribute: str) -> list[Block]:
-    better: list[str] = []
-    worse: list[str] = []
-    rest: list[str] = []
+    said = [sentence for key in facts.metrics if (sentence := _served(facts, attribute, *key))]
+    gaps = [_gap_sentence(facts, attribute, *key) for key in facts.metrics]
+    return [
+        Bullets(tuple(said)),
+        _gained(facts, attribute),
+        Paragraph(say("The gap between the groups:")),
+        Bullets(tuple(gaps)),
+    ]
+
+
+def _served(facts: PairedFacts, attribute: str, metric: str, class_name: str | None) -> str:
+    """For whom a rate got better, for whom worse, for whom neither is shown, and how large a loss that leaves open."""
+    valued = [row for row in facts.rows(attribute, metric, class_name) if known(row["difference"])]
+    if not valued:
+        return ""
+    sides = {side: [row for row in valued if _shown(row, facts.alpha) == side] for side in (1, -1, 0)}
+    parts = [say("better for {groups}", groups=_named(sides[1])), say("worse for {groups}", groups=_named(sides[-1]))]
+    parts += [say("not shown to differ for {groups}", groups=_named(sides[0]))] if sides[0] else []
+    words = metric_words(metric, class_name)
+    said = [say("{metric}: {changes}.", metric=words[0].upper() + words[1:], changes=say("; ").join(parts))]
+    most = max(sides[0], key=_loss, default=None)
+    if most is not None and _loss(most) > 0:
+        loss, group = f"{_loss(most):.3f}", clean(most["group"])
+        said.append(say("That leaves open a loss of up to {loss}, for {group}.", loss=loss, group=group))
+    return say(" ").join(said)
+
+
+def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = [clean(row["group"]) for row in rows[:_MOST_NAMED]]
+    more = [say("{number} more", number=count(len(rows) - _MOST_NAMED))] if len(rows) > _MOST_NAMED else []
+    return say(", ").join([*names, *more]) or say("nobody")
+
+
+def _loss(row: Mapping[str, Any]) -> float:
+    """The largest loss that an interval leaves open; 0 where it has none."""
+    if not known(row["low"]) or not known(row["high"]):
+        return 0.0
+    return float(row["high"]) if METRICS[str(row["metric"])].direction == "lower" else -float(row["low"])
+
+
+def _gained(facts: PairedFacts, attribute: str) -> Table:
+    """A row a group, those that lost most first; a column a metric."""
+    found: dict[str, list[Cell]] = {}
+    least: dict[str, float] = {}
     for metric, class_name in facts.metrics:
-        words = metric_words(metric, class_name)
-        valued = [row for row in facts.rows(attribute, metric, class_name) if known(row["difference"])]
-        for row in valued:
-            shown = _shown(row, facts.alpha)
-            if shown:
-                sentence = f"{clean(row['group'])}: {words} {_from_to(row, facts)}."
-                (better if shown > 0 else worse).append(sentence)
-        undecided = [row for row in valued if not _shown(row, facts.alpha)]
-        if undecided:
-            rest.append(_undecided(words, metric, undecided, len(valued)))
-    blocks: list[Block] = [
-        Paragraph("Served better after:" if better else "For no group was a change for the better shown."),
-        Bullets(tuple(better)),
-        Paragraph("Served worse after, the cost:" if worse else "For no group was a change for the worse shown."),
-        Bullets(tuple(worse)),
-        Paragraph("Not shown to differ, and what that leaves open:" if rest else "Every group was shown to differ."),
-        Bullets(tuple(rest)),
-        Paragraph("The gap between the groups:"),
-        Bullets(tuple(_gap_sentence(facts, attribute, *key) for key in facts.metrics)),
-    ]
-    return [block for block in blocks if not isinstance(block, Bullets) or block.items]
+        harm = -1 if METRICS[metric].direction == "lower" else 1
+        for row in facts.rows(attribute, metric, class_name):
+            name = clean(row["group"])
+            found.setdefault(name, []).append(_change(row, facts.alpha))
+            gain = harm * float(row["difference"]) if known(row["difference"]) else 0.0
+            least[name] = min(gain, least.get(name, gain))
+    rows = [(Cell(name), *found[name]) for name in sorted(found, key=lambda name: least[name])]
+    heads = [metric_words(*key) for key in facts.metrics]
+    columns = [Column(crossed(attribute)), *(Column(head[0].upper() + head[1:], numeric=True) for head in heads)]
+    caption = say("Who gained and who lost, by {attribute}", attribute=crossed(attribute))
+    note = say(
+        "Change from before to after; below it whether that is shown to be for the better or the worse (adjusted p "
+        "below {alpha}), both values, the interval and n. Of a false positive rate less is better. Those that gained "
+        "least stand first.",
+        alpha=f"{facts.alpha:g}",
+    )
+    return capped(caption, columns, rows, source="paired", note=note, folded=" x " in attribute)
 
 
-def _undecided(words: str, metric: str, rows: Sequence[Mapping[str, Any]], total: int) -> str:
-    """How many groups were not shown to differ, and the largest loss that their intervals leave open."""
-    names = ", ".join(clean(row["group"]) for row in rows[:8]) + (" and others" if len(rows) > 8 else "")
-    lower = METRICS[metric].direction == "lower"
-    losses = [
-        (float(row["high"]) if lower else -float(row["low"]), clean(row["group"])) for row in rows if known(row["low"])
-    ]
-    text = f"{words}: {len(rows)} of {total} groups ({names})."
-    if losses and max(losses)[0] > 0:
-        most, group = max(losses)
-        text += f" Their intervals leave open a loss of up to {most:.3f}, for {group}."
-    return text
+def _change(row: Mapping[str, Any], alpha: float) -> Cell:
+    claim = claim_of("paired", row)
+    if not known(row["difference"]):
+        return muted(status_words(row["status"]), claim)
+    word = {1: say("▲ better"), -1: say("▼ worse"), 0: say("not shown to differ")}[_shown(row, alpha)]
+    values = say("{before} to {after}", before=rate(row["first_value"]), after=rate(row["second_value"]))
+    bounds = f"[{signed(row['low'])}, {signed(row['high'])}]" if known(row["low"]) else say("no interval")
+    note = f"{word}\n{values}\n{bounds}, n={count(row['n'])}"
+    return Cell(signed(row["difference"]), "strong" if _shown(row, alpha) else "plain", note=note, claim=claim)
 
 
 def _gap_sentence(facts: PairedFacts, attribute: str, metric: str, class_name: str | None) -> str:
@@ -183,15 +234,22 @@ def _gap_sentence(facts: PairedFacts, attribute: str, metric: str, class_name: s
     row = facts.range_row(attribute, metric, class_name)
     if row is None or not known(row["difference"]):
         reason = status_words(row["status"] if row else None)
-        return f"{words}: not compared, as fewer than two groups are large enough ({reason})."
+        about = {"metric": words, "reason": reason}
+        return say("{metric}: not compared, as fewer than two groups are large enough ({reason}).", **about)
     shown = known(row["low"]) and not float(row["low"]) <= 0 <= float(row["high"]) and float(row["p"]) < facts.alpha
-    verdict = (
-        "not shown to change" if not shown else "smaller after" if float(row["difference"]) < 0 else "larger after"
-    )
-    return (
-        f"{words}: the observed range over the groups goes from {rate(row['first_value'])} to "
-        f"{rate(row['second_value'])}, a change of {signed(row['difference'])} ({100 * (1 - facts.alpha):g} % interval "
-        f"{signed(row['low'])} to {signed(row['high'])}, p {_p(row['p'])}): {verdict}."
+    verdict = say("not shown to change")
+    if shown:
+        verdict = say("smaller after") if float(row["difference"]) < 0 else say("larger after")
+    return say(
+        "{metric}: the observed range over the groups goes from {before} to {after}, a change of {change} ({span}, p "
+        "{p}): {verdict}.",
+        metric=words,
+        before=rate(row["first_value"]),
+        after=rate(row["second_value"]),
+        change=signed(row["difference"]),
+        span=_span(row, facts.alpha),
+        p=_p(row["p"]),
+        verdict=verdict,
     )
 
 

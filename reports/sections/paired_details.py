@@ -11,6 +11,7 @@ from audit.fairness.rows import OVERALL
 from audit.run.claims import claim_of
 from reports.figures import ForestFigure, ForestRow
 from reports.format import NOTHING, clean, count, interval, known, metric_words, p_value, rate, signed, status_words
+from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Cell, Column, FigureBlock, FigureRow, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import capped, muted, pick, records
 from reports.sections.paired import PairedFacts, crossed
@@ -19,23 +20,17 @@ __all__ = ["compared", "details", "limits", "methods", "sources"]
 
 _MOST_DRAWN = 30
 _INTERVALS = {
-    "newcombe_paired": "Newcombe, paired",
-    "mover_paired_korn_graubard": "MOVER, paired, over Korn–Graubard",
-    "paired_bootstrap": "paired bootstrap",
-    "paired_cluster_bootstrap": "paired cluster bootstrap",
+    "newcombe_paired": phrase("Newcombe, paired"),
+    "mover_paired_korn_graubard": phrase("MOVER, paired, over Korn–Graubard"),
+    "paired_bootstrap": phrase("paired bootstrap"),
+    "paired_cluster_bootstrap": phrase("paired cluster bootstrap"),
 }
-_DIFFERENCE = (
-    Column("n", numeric=True),
-    Column("Clusters", numeric=True),
-    Column("Before", numeric=True),
-    Column("After", numeric=True),
-    Column("Change", numeric=True),
-    Column("95 % interval", numeric=True),
-    Column("Right only before", numeric=True),
-    Column("Right only after", numeric=True),
-    Column("p, adjusted", numeric=True),
-    Column("Interval by"),
-)
+
+
+def _difference() -> tuple[Column, ...]:
+    heads = ["n", say("Clusters"), say("Before"), say("After"), say("Change"), say("95 % interval")]
+    heads += [say("Right only before"), say("Right only after"), say("p, adjusted")]
+    return (*(Column(head, numeric=True) for head in heads), Column(say("Interval by")))
 
 
 def compared(facts: PairedFacts, place: int, *, several: bool) -> Section:
@@ -44,14 +39,14 @@ def compared(facts: PairedFacts, place: int, *, several: bool) -> Section:
     left = records(pick(facts.table, attribute=OVERALL, metric=LEFT_OUT))[0]
     neither = int(left["n"]) - int(left["only_first"]) - int(left["only_second"])
     items = [
-        ("Images compared", count(whole["n"])),
-        ("Independent units", count(whole["clusters"]) if facts.clustered else "every image counts as one"),
-        ("Left out: predicted only before", count(left["only_first"])),
-        ("Left out: predicted only after", count(left["only_second"])),
-        ("Left out: predicted by neither", count(neither)),
+        (say("Images compared"), count(whole["n"])),
+        (say("Independent units"), count(whole["clusters"]) if facts.clustered else say("every image counts as one")),
+        (say("Left out: predicted only before"), count(left["only_first"])),
+        (say("Left out: predicted only after"), count(left["only_second"])),
+        (say("Left out: predicted by neither"), count(neither)),
     ]
     if facts.dropped:
-        items.append(("Attributes in one run only", ", ".join(clean(name) for name in facts.dropped)))
+        items.append((say("Attributes in one run only"), say(", ").join(clean(name) for name in facts.dropped)))
     rows: list[tuple[Cell, ...]] = []
     for attribute in facts.attributes:
         for row in records(pick(facts.table, attribute=attribute, metric=LEFT_OUT)):
@@ -61,12 +56,12 @@ def compared(facts: PairedFacts, place: int, *, several: bool) -> Section:
                 rows.append((Cell(clean(row["group"])), Cell(crossed(attribute)), *numbers))
     blocks: list[Block] = [KeyValues(tuple(items))]
     if rows:
-        heads = [Column(name, numeric=True) for name in ("Left out", "Only before", "Only after")]
-        columns = (Column("Group"), Column("Attribute"), *heads)
-        blocks.append(capped("Images left out, by group", columns, rows, source="paired"))
+        heads = [Column(name, numeric=True) for name in (say("Left out"), say("Only before"), say("Only after"))]
+        columns = (Column(say("Group")), Column(say("Attribute")), *heads)
+        blocks.append(capped(say("Images left out, by group"), columns, rows, source="paired"))
     else:
-        blocks.append(Paragraph("No image of any group was left out." if facts.attributes else ""))
-    title = f"Who was compared: {facts.title}" if several else "Who was compared"
+        blocks.append(Paragraph(say("No image of any group was left out.") if facts.attributes else ""))
+    title = say("Who was compared: {models}", models=facts.title) if several else say("Who was compared")
     return Section(f"compared-{place}", title, tuple(blocks))
 
 
@@ -74,8 +69,10 @@ def details(facts: PairedFacts, place: int, *, several: bool) -> Section:
     """Every group, metric by metric, with figures and tables."""
     blocks: list[Block] = [
         Paragraph(
-            "Point: change from before to after. Bar: its interval, each for itself. Dashed line: no change. To the "
-            "right is better, but for a false positive rate, where it is worse.",
+            say(
+                "Point: change from before to after. Bar: its interval, each for itself. Dashed line: no change. To "
+                "the right is better, but for a false positive rate, where it is worse."
+            ),
             "note",
         ),
     ]
@@ -84,9 +81,9 @@ def details(facts: PairedFacts, place: int, *, several: bool) -> Section:
         for metric, class_name in facts.metrics:
             figures.append(FigureBlock(_forest(facts, attribute, metric, class_name), metric_words(metric, class_name)))
             tables.append(_table(facts, attribute, metric, class_name))
-        title = f"By {crossed(attribute)}" if facts.attributes else "Everybody"
+        title = say("By {attribute}", attribute=crossed(attribute)) if facts.attributes else say("Everybody")
         blocks.append(Section(f"details-{place}-{number}", title, (FigureRow(tuple(figures)), *tables)))
-    title = f"Every group: {facts.title}" if several else "Every group"
+    title = say("Every group: {models}", models=facts.title) if several else say("Every group")
     return Section(f"details-{place}", title, tuple(blocks))
 
 
@@ -98,13 +95,13 @@ def _forest(facts: PairedFacts, attribute: str, metric: str, class_name: str | N
     rows = [*whole, *own[:_MOST_DRAWN]]
     ends = [abs(float(row[name])) for row in rows for name in ("low", "high", "difference") if known(row[name])]
     reach = min(1.0, -(-max(ends, default=0.1) * 20 // 1) / 20)
-    words = metric_words(metric, class_name)
+    change = say("change of {metric}", metric=metric_words(metric, class_name))
     return ForestFigure(
-        title=f"{facts.title}: change of {words}",
-        axis=f"change of {words}",
+        title=say("{model}: {name}", model=facts.title, name=change),
+        axis=change,
         rows=tuple(_line(row, "whole" if place < len(whole) else "none") for place, row in enumerate(rows)),
         reference=0.0,
-        reference_label="no change",
+        reference_label=say("no change"),
         bounds=(-max(reach, 0.05), max(reach, 0.05)),
     )
 
@@ -112,7 +109,7 @@ def _forest(facts: PairedFacts, attribute: str, metric: str, class_name: str | N
 def _line(row: Mapping[str, Any], emphasis: Any) -> ForestRow:
     numbers = {name: float(row[name]) if known(row[name]) else None for name in ("difference", "low", "high")}
     return ForestRow(
-        label="Everybody" if emphasis == "whole" else clean(row["group"]),
+        label=say("Everybody") if emphasis == "whole" else clean(row["group"]),
         n=int(row["n"]),
         clusters=int(row["clusters"]),
         value=numbers["difference"],
@@ -128,13 +125,14 @@ def _table(facts: PairedFacts, attribute: str, metric: str, class_name: str | No
     whole = facts.rows(OVERALL, metric, class_name)
     own = facts.rows(attribute, metric, class_name) if attribute != OVERALL else []
     change = facts.range_row(attribute, metric, class_name)
-    shown = [(Cell("Everybody", "strong"), row) for row in whole]
+    shown = [(Cell(say("Everybody"), "strong"), row) for row in whole]
     shown += [(Cell(clean(row["group"])), row) for row in own]
-    shown += [(Cell("Range over the groups", "strong"), change)] if change is not None else []
+    shown += [(Cell(say("Range over the groups"), "strong"), change)] if change is not None else []
     rows, claims = [(head, *_cells(row)) for head, row in shown], [claim_of("paired", row) for _, row in shown]
     words = metric_words(metric, class_name)
-    caption = f"{words[0].upper()}{words[1:]}, by {crossed(attribute)}: before and after"
-    columns = (Column(crossed(attribute)), *_DIFFERENCE)
+    about = {"metric": words[0].upper() + words[1:], "attribute": crossed(attribute)}
+    caption = say("{metric}, by {attribute}: before and after", **about)
+    columns = (Column(crossed(attribute)), *_difference())
     return capped(caption, columns, rows, source="paired", claims=claims)
 
 
@@ -142,7 +140,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     valued = known(row["difference"])
     reason = status_words(row["status"])
     has_bounds = known(row["low"]) and known(row["high"])
-    method = _INTERVALS.get(str(row["method"]), clean(row["method"]))
+    name = str(row["method"])
+    method = say(_INTERVALS[name]) if name in _INTERVALS else clean(name)
     return (
         Cell(count(row["n"])),
         Cell(count(row["clusters"])),
@@ -161,47 +160,52 @@ def methods(pairs: Sequence[PairedFacts]) -> Section:
     """How the differences were measured."""
     clustered = any(pair.clustered for pair in pairs)
     items = [
-        (
+        say(
             "Both models are compared on the very same images, so what makes an image hard cancels out. An image "
             "counts where both models gave a usable prediction; the others are listed above."
         ),
-        (
+        say(
             "Change: rate after minus rate before. Its interval joins the two rates' Wilson intervals by their "
             "correlation (Newcombe 1998, paired, method 10)."
         ),
-        (
+        say(
             "p: McNemar's exact test, which looks at the images that only one of the two got right. Adjusted by Holm's "
             "method over the groups of one attribute on one metric; not over attributes, metrics or pairs of models."
         ),
-        (
+        say(
             "Range over the groups: largest minus smallest rate, over groups of at least 10 independent units. The "
             "interval of its change is a paired bootstrap's; p exchanges the two models at random. The gap is called "
             "smaller or larger only where interval and p agree."
         ),
     ]
     if clustered:
-        items.append(
+        text = say(
             "Images come in clusters, which are treated as the independent units: the interval is built from "
             "Korn–Graubard intervals and the clusters' own correlation, p exchanges the two models in whole clusters, "
             "and whole clusters are drawn in the bootstrap."
         )
-    return Section("methods", "How it was measured", (Bullets(tuple(items)),))
+        items.append(text)
+    return Section("methods", say("How it was measured"), (Bullets(tuple(items)),))
 
 
 def limits(pairs: Sequence[PairedFacts]) -> Section:
     """What a comparison does not show."""
     items = [
-        (
+        say(
             "It does not show why the models differ, nor that the change in training caused it: a second training with "
             "another seed also gives another model. Trainings with several seeds would tell the two apart."
         ),
-        "A group not shown to differ is not shown to be served alike: see how large a loss its interval leaves open.",
-        "An observed range is never 0 and is larger the smaller the groups are, also where all are served alike.",
-        "It holds for these images and the labels and groups they were given.",
+        say(
+            "A group not shown to differ is not shown to be served alike: see how large a loss its interval leaves "
+            "open."
+        ),
+        say("An observed range is never 0 and is larger the smaller the groups are, also where all are served alike."),
+        say("It holds for these images and the labels and groups they were given."),
     ]
     if any(pair.positive is None for pair in pairs):
-        items.append("No positive class was declared, so true and false positive rates of one class are not compared.")
-    return Section("limits", "What this comparison does not show", (Bullets(tuple(items)),))
+        text = say("No positive class was declared, so true and false positive rates of one class are not compared.")
+        items.append(text)
+    return Section("limits", say("What this comparison does not show"), (Bullets(tuple(items)),))
 
 
 def sources(pairs: Sequence[PairedFacts]) -> Section:
@@ -215,11 +219,11 @@ def sources(pairs: Sequence[PairedFacts]) -> Section:
         record = arm.run.record
         digest = arm.run.model(arm.model).get("sha256")
         items = (
-            ("Model", clean(arm.model)),
-            ("SHA-256 of its file", clean(digest) if known(digest) else "not recorded"),
-            ("Run", f"{clean(arm.run.name)}, {clean(record.get('run_id', 'not recorded'))}"),
-            ("Measured", clean(record.get("created", "not recorded"))),
-            ("faircam", clean(record.get("faircam", "not recorded"))),
+            (say("Model"), clean(arm.model)),
+            (say("SHA-256 of its file"), clean(digest) if known(digest) else say("not recorded")),
+            (say("Run"), f"{clean(arm.run.name)}, {clean(record.get('run_id', say('not recorded')))}"),
+            (say("Measured"), clean(record.get("created", say("not recorded")))),
+            ("faircam", clean(record.get("faircam", say("not recorded")))),
         )
         blocks.append(KeyValues(items, clean(arm.name)))
-    return Section("sources", "Where this comes from", tuple(blocks))
+    return Section("sources", say("Where this comes from"), tuple(blocks))

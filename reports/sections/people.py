@@ -10,23 +10,25 @@ import pandas as pd
 from audit.fairness.coverage import coverage_table
 from audit.run.claims import claim_of
 from reports.format import NOTHING, clean, count, known, plain, share, status_words
+from reports.language import phrase, say
 from reports.nodes import Block, Callout, Cell, Column, KeyValues, Paragraph, Section, Table
-from reports.sections.facts import MISSING, Facts, capped, muted, records
+from reports.sections.facts import MISSING, MOST_ROWS, Facts, capped, group_words, muted, records
 
 __all__ = ["people"]
 
 _MOST_LABELS = 8
+_MOST_NAMED = 20
 
 
 def people(facts: Facts) -> Section:
     """Counts of everybody, then of each attribute, then every problem."""
     images = facts.run.table("images")
     if images.empty:
-        return Section("data", "Who is in the data", _without_rows(facts))
+        return Section("data", say("Who is in the data"), _without_rows(facts))
     blocks: list[Block] = [_summary(facts, images)]
     if not facts.names:
-        text = "No group attribute was given, so nothing can be said about differences between groups."
-        blocks.append(Callout("No groups", text))
+        text = say("No group attribute was given, so nothing can be said about differences between groups.")
+        blocks.append(Callout(say("No groups"), text))
     coverage = _coverage(facts)
     for attribute in facts.attributes:
         column = f"attr_{attribute['name']}"
@@ -36,7 +38,7 @@ def people(facts: Facts) -> Section:
         part = coverage[coverage["attribute"] == crossing]
         blocks.append(_counts(facts, part, clean(crossing).replace(" x ", " × "), folded=True))
     blocks.append(_problems(facts))
-    return Section("data", "Who is in the data", tuple(blocks))
+    return Section("data", say("Who is in the data"), tuple(blocks))
 
 
 def _without_rows(facts: Facts) -> tuple[Block, ...]:
@@ -44,14 +46,15 @@ def _without_rows(facts: Facts) -> tuple[Block, ...]:
     level = (facts.run.record.get("disclosure") or {}).get("level")
     coverage = facts.run.table("coverage")
     if level is None or coverage.empty:
-        return (Callout("No images", "The run holds no table of images."),)
-    text = (
-        f"This report was made at the level '{clean(level)}': rows about single images are withheld. Counts of groups "
-        "are shown where they are published; small ones, and others from which they could be worked out, are not."
+        return (Callout(say("No images"), say("The run holds no table of images.")),)
+    text = say(
+        "This report was made at the level '{level}': rows about single images are withheld. Counts of groups "
+        "are shown where they are published; small ones, and others from which they could be worked out, are not.",
+        level=clean(level),
     )
     names = [str(name) for name in coverage["attribute"].unique()]
     return (
-        Callout("Rows are withheld", text),
+        Callout(say("Rows are withheld"), text),
         *(_published(coverage[coverage["attribute"] == name]) for name in names),
     )
 
@@ -61,34 +64,54 @@ def _published(part: pd.DataFrame) -> Table:
     name = clean(part["attribute"].iloc[0]).replace(" x ", " × ")
     rows = []
     for row in records(part):
-        label = clean(row["label"]) if known(row["label"]) else "every class"
+        label = clean(row["label"]) if known(row["label"]) else say("every class")
         numbers = [count(row[key]) if known(row[key]) else status_words("suppressed") for key in ("images", "clusters")]
-        rows.append((Cell(clean(row["group"])), Cell(label), *(Cell(text) for text in numbers)))
-    columns = (Column(name), Column("Class"), Column("Images", numeric=True), Column("Clusters", numeric=True))
+        rows.append((Cell(group_words(row["group"])), Cell(label), *(Cell(text) for text in numbers)))
+    numeric = (Column(head, numeric=True) for head in (say("Images"), say("Clusters")))
+    columns = (Column(name), Column(say("Class")), *numeric)
     claims = [claim_of("coverage", row) for row in records(part)]
-    return capped(f"Images by {name}", columns, rows, source="coverage", claims=claims, folded=" × " in name)
+    return capped(
+        say("Images by {attribute}", attribute=name),
+        columns,
+        rows,
+        source="coverage",
+        claims=claims,
+        folded=" × " in name,
+    )
 
 
 def _summary(facts: Facts, images: pd.DataFrame) -> KeyValues:
     planned = facts.data.get("planned", len(images))
     statuses = images["status"].value_counts()
     usable = int(statuses.get("ok", 0))
-    failed = [f"{count(n)} {status_words(name)}" for name, n in statuses.items() if name != "ok"]
+    failed = [
+        say("{number} {reason}", number=count(n), reason=status_words(name))
+        for name, n in statuses.items()
+        if name != "ok"
+    ]
     labels = images["label"].value_counts(dropna=False)
     items = [
-        ("Images planned", count(planned)),
-        ("Images used", f"{count(usable)} ({share(usable, int(planned))})"),
-        ("Images not used", "; ".join(failed) or "none"),
-        ("Labels", ", ".join(f"{clean(name)} {count(n)}" for name, n in labels.items())),
-        ("Positive class", facts.positive or "none declared, so no positive-class rates are drawn"),
+        (say("Images planned"), count(planned)),
+        (say("Images used"), f"{count(usable)} ({share(usable, int(planned))})"),
+        (say("Images not used"), say("; ").join(failed) or say("none")),
+        (say("Labels"), _labels(labels)),
+        (say("Positive class"), facts.positive or say("none declared, so no positive-class rates are drawn")),
     ]
     cluster = facts.data.get("cluster")
     if known(cluster) and images["cluster"].notna().any():
         found = int(images["cluster"].nunique())
-        items.append(("Independent units", f"{count(found)} clusters, by {clean(cluster)}"))
+        units = say("{number} clusters, by {cluster}", number=count(found), cluster=clean(cluster))
     else:
-        items.append(("Independent units", "no cluster was declared; every image counts as independent"))
-    return KeyValues(tuple(items))
+        units = say("no cluster was declared; every image counts as independent")
+    return KeyValues((*items, (say("Independent units"), units)))
+
+
+def _labels(labels: pd.Series[int]) -> str:
+    """How many images each class has; of many classes, the ends of the list."""
+    said = [f"{clean(name)} {count(n)}" for name, n in labels.items()]
+    if len(said) <= _MOST_NAMED:
+        return say(", ").join(said)
+    return say("{number} classes, from {most} to {least}", number=count(len(said)), most=said[0], least=said[-1])
 
 
 def _attribute(facts: Facts, images: pd.DataFrame, attribute: Mapping[str, Any], coverage: pd.DataFrame) -> Section:
@@ -96,29 +119,40 @@ def _attribute(facts: Facts, images: pd.DataFrame, attribute: Mapping[str, Any],
     origin = attribute.get("provenance") or "not stated"
     groups = images[f"attr_{attribute['name']}"].fillna(MISSING)
     missing = int((groups == MISSING).sum())
-    text = f"Source of the group labels: {clean(origin)}."
+    said = [say("Source of the group labels: {origin}.", origin=_origin(origin))]
     if origin == "not stated":
-        text += " Whether they were self-reported, perceived or inferred is not known."
-    text += (
-        f" {count(missing)} of {count(len(images))} images have no group here; they are kept as a group of their own."
-        if missing
-        else " Every image has a group."
-    )
+        said.append(say("Whether they were self-reported, perceived or inferred is not known."))
+    if missing:
+        numbers = {"missing": count(missing), "images": count(len(images))}
+        text = say("{missing} of {images} images have no group here; they are kept as a group of their own.", **numbers)
+        said.append(text)
+    else:
+        said.append(say("Every image has a group."))
     bins = attribute.get("bins")
     if known(bins) and bins:
-        text += f" Numeric values were cut at {', '.join(str(edge) for edge in bins)}."
-    blocks: list[Block] = [Paragraph(text)]
+        said.append(say("Numeric values were cut at {edges}.", edges=say(", ").join(str(edge) for edge in bins)))
+    blocks: list[Block] = [Paragraph(say(" ").join(said))]
     part = coverage[coverage["attribute"] == attribute["name"]]
     if len(part):
         blocks.append(_counts(facts, part, name))
-    return Section(f"data-{facts.names.index(attribute['name'])}", f"By {name}", tuple(blocks))
+    title = say("By {attribute}", attribute=name)
+    return Section(f"data-{facts.names.index(attribute['name'])}", title, tuple(blocks))
+
+
+_ORIGINS = (
+    *(phrase("self-reported"), phrase("perceived"), phrase("inferred"), phrase("measured")),
+    *(phrase("by construction"), phrase("not stated")),
+)
+
+
+def _origin(origin: Any) -> str:
+    return say(origin) if origin in _ORIGINS else clean(origin)
 
 
 def _coverage(facts: Facts) -> pd.DataFrame:
     """Table `coverage`; counted here where an older run lacks it."""
-    held = facts.run.table("coverage")
-    if len(held):
-        return held
+    if len(facts.coverage):
+        return facts.coverage
     images = facts.run.table("images")
     names = [name for name in facts.names if f"attr_{name}" in images]
     crossed = [[str(name) for name in item] for item in facts.data.get("intersections") or []]
@@ -139,15 +173,17 @@ def _counts(facts: Facts, part: pd.DataFrame, name: str, *, folded: bool = False
     for group in sorted(whole, key=lambda value: (MISSING in value, value)):
         row, total = whole[group], int(whole[group]["images"])
         own = _claim(facts, row)
-        cells = [Cell(clean(group), "muted" if group == MISSING else "plain"), Cell(count(total), claim=own)]
+        cells = [Cell(group_words(group), "muted" if group == MISSING else "plain"), Cell(count(total), claim=own)]
         cells += [Cell(share(total, everybody), claim=own), Cell(count(row["failed"]), claim=own)]
         cells += [Cell(count(row["clusters"]), claim=own) if clustered else muted(NOTHING)]
         cells += [_mix(facts, by_label.get((group, label)), total) for label in few]
         rows.append(tuple(cells))
-    heads = ("Planned", "Share", "Not used", "Clusters", *(clean(label) for label in few))
+    heads = (say("Planned"), say("Share"), say("Not used"), say("Clusters"), *(clean(label) for label in few))
     columns = [Column(name), *(Column(head, numeric=True) for head in heads)]
-    note = f"The first {len(few)} of {len(labels)} classes are shown." if len(labels) > len(few) else ""
-    caption = f"Images by {name} and label, with each class's share of the group"
+    note = ""
+    if len(labels) > len(few):
+        note = say("The first {shown} of {total} classes are shown.", shown=len(few), total=len(labels))
+    caption = say("Images by {attribute} and label, with each class's share of the group", attribute=name)
     return capped(caption, columns, rows, source="coverage", note=note, folded=folded)
 
 
@@ -159,14 +195,14 @@ def _mix(facts: Facts, row: Mapping[str, Any] | None, total: int) -> Cell:
 
 def _claim(facts: Facts, row: Mapping[str, Any]) -> str:
     """Claim of a row; none where the counts were made here, as no table of the run holds them."""
-    return claim_of("coverage", row) if len(facts.run.table("coverage")) else ""
+    return claim_of("coverage", row) if len(facts.coverage) else ""
 
 
 def _problems(facts: Facts) -> Section:
     problems = facts.run.table("problems")
-    title = "What did not make it"
+    title = say("What did not make it")
     if problems.empty:
-        return Section("problems", title, (Paragraph("The run lists no problem with any image, map or check."),))
+        return Section("problems", title, (Paragraph(say("The run lists no problem with any image, map or check.")),))
     rows: list[tuple[Cell, ...]] = [
         (
             Cell(plain(str(row["stage"]))),
@@ -175,8 +211,10 @@ def _problems(facts: Facts) -> Section:
             Cell(status_words(row["status"])),
             Cell(clean(row["detail"]) if known(row["detail"]) else NOTHING, "muted"),
         )
-        for row in records(problems.head(1000))
+        for row in records(problems.head(MOST_ROWS))
     ]
-    columns = tuple(Column(name) for name in ("Stage", "Model", "Image", "Status", "Detail"))
-    text = f"{count(len(problems))} entries. None of them is counted as a right or a wrong answer."
-    return Section("problems", title, (Paragraph(text), capped("Problems", columns, rows, source="problems")))
+    columns = tuple(Column(name) for name in (say("Stage"), say("Model"), say("Image"), say("Status"), say("Detail")))
+    number = count(len(problems))
+    text = say("{number} entries. None of them is counted as a right or a wrong answer.", number=number)
+    table = capped(say("Problems"), columns, rows, source="problems", total=len(problems))
+    return Section("problems", title, (Paragraph(text), table))

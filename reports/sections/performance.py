@@ -12,24 +12,29 @@ from audit.fairness.metrics import METRICS
 from audit.run.claims import claim_of, claims_of
 from reports.figures import ForestFigure, ForestRow
 from reports.format import clean, known, metric_words, rate_with_interval, status_words
+from reports.language import phrase, say
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
 from reports.sections.facts import (
-    VALUE_COLUMNS,
+    MOST_ROWS,
     Facts,
     capped,
     group_order,
+    interval_name,
     muted,
     pick,
     records,
     value_cells,
+    value_columns,
 )
 from reports.sections.gaps import gaps_section
 
 __all__ = ["performance"]
 
-_MOST_DRAWN = 30
+_BESIDE = 2
+"""With more models than this, a table has a column a model."""
+
 _CLASS_METRICS = ("true_positive_rate", "false_positive_rate", "precision", "f1", "selection_rate")
-_HOW_TO_READ = (
+_HOW_TO_READ = phrase(
     "Point: observed value, hollow where it has no interval. Bar: its 95 % interval, each for itself. Square and "
     "dashed line: everybody. Diamond: the least favourable observed value, which some group always has; the gaps and "
     "findings say whether it is more than chance. Groups are listed from the least favourable value on."
@@ -39,32 +44,30 @@ _HOW_TO_READ = (
 def performance(facts: Facts) -> Section:
     """Everything that is measured on predictions."""
     if facts.groups.empty:
-        text = "The run holds no table of group metrics; performance was not measured."
-        return Section("performance", "Performance by group", (Callout("Not measured", text),))
-    blocks: list[Block] = [Paragraph(_HOW_TO_READ, "note")]
+        text = say("The run holds no table of group metrics; performance was not measured.")
+        return Section("performance", say("Performance by group"), (Callout(say("Not measured"), text),))
+    blocks: list[Block] = [Paragraph(say(_HOW_TO_READ), "note")]
     if facts.positive is None:
-        text = "No positive class was declared, so true and false positive rates are in the table by class only."
-        blocks.append(Callout("No positive class", text))
+        text = say("No positive class was declared, so true and false positive rates are in the table by class only.")
+        blocks.append(Callout(say("No positive class"), text))
     blocks += [_overall(facts), _by_class(facts)]
     for position, name in enumerate(facts.names):
-        blocks.append(_attribute(facts, name, f"performance-{position}", f"By {clean(name)}"))
+        blocks.append(_attribute(facts, name, f"performance-{position}", say("By {attribute}", attribute=clean(name))))
     for position, name in enumerate(facts.crossings):
-        title = f"Intersection: {_crossed(facts, name)}"
+        title = say("Intersection: {attribute}", attribute=_crossed(facts, name))
         blocks.append(_attribute(facts, name, f"crossing-{position}", title, folded=True))
     blocks.append(gaps_section(facts))
-    return Section("performance", "Performance by group", tuple(blocks))
+    return Section("performance", say("Performance by group"), tuple(blocks))
 
 
 def _overall(facts: Facts) -> Table:
-    whole = facts.groups[facts.groups["attribute"] == "overall"]
-    whole = whole[whole["class"].isna() | (whole["class"] == facts.positive)]
-    whole = _by_metric(whole)
+    whole = _by_metric(facts.groups_of("overall"))
     rows = [
         (Cell(metric_words(row["metric"], row["class"])), Cell(clean(row["model"])), *value_cells(row))
         for row in records(whole)
     ]
-    columns = (Column("Metric"), Column("Model"), *VALUE_COLUMNS)
-    return capped("Over everybody", columns, rows, source="groups", claims=claims_of("groups", whole))
+    columns = (Column(say("Metric")), Column(say("Model")), *value_columns())
+    return capped(say("Over everybody"), columns, rows, source="groups", claims=claims_of("groups", whole))
 
 
 def _by_metric(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,25 +80,52 @@ def _by_metric(frame: pd.DataFrame) -> pd.DataFrame:
 def _by_class(facts: Facts) -> Table:
     whole = facts.groups[(facts.groups["attribute"] == "overall") & facts.groups["class"].notna()]
     metrics = [name for name in _CLASS_METRICS if (whole["metric"] == name).any()]
+    names = _classes(facts, whole)
+    keys = [(class_name, model) for class_name in names for model in facts.run.models]
+    found = _by_key(whole, "class")
     rows: list[tuple[Cell, ...]] = []
-    for class_name in [name for name in facts.classes if (whole["class"] == name).any()]:
-        for model in facts.run.models:
-            found = {row["metric"]: row for row in records(pick(whole, class_=class_name, model=model))}
-            cells = [_in_one(found.get(metric)) for metric in metrics]
-            rows.append((Cell(clean(class_name)), Cell(clean(model)), *cells))
-    columns = [Column("Class"), Column("Model"), *(Column(_headed(metric), numeric=True) for metric in metrics)]
-    note = "Each class against all others. n is the rate's own denominator."
-    return capped("By class, over everybody", columns, rows, source="groups", note=note)
+    for class_name, model in keys[:MOST_ROWS]:
+        own = found.get((class_name, model), {})
+        cells = [_in_one(own.get((metric, class_name))) for metric in metrics]
+        rows.append((Cell(clean(class_name)), Cell(clean(model)), *cells))
+    columns = [Column(say("Class")), Column(say("Model"))]
+    columns += [Column(_headed(metric_words(metric)), numeric=True) for metric in metrics]
+    notes = [say("Each class against all others. n is the rate's own denominator.")]
+    if len(names) > _MANY_CLASSES:
+        notes.append(say("Classes of which the smallest share is found come first."))
+    caption, note = say("By class, over everybody"), say(" ").join(notes)
+    return capped(caption, columns, rows, source="groups", note=note, total=len(keys))
 
 
-def _headed(metric: str) -> str:
-    words = metric_words(metric)
+_MANY_CLASSES = 12
+
+
+def _classes(facts: Facts, whole: pd.DataFrame) -> list[str]:
+    """Classes in the order of the run; where they are many, those of which the smallest share is found first."""
+    held = set(whole["class"])
+    names = [name for name in facts.classes if name in held]
+    if len(names) <= _MANY_CLASSES:
+        return names
+    shares = pick(whole, metric="true_positive_rate").groupby("class")["value"].mean()
+    return sorted(names, key=lambda name: (name not in shares.index, float(shares.get(name, 0.0))))
+
+
+def _by_key(part: pd.DataFrame, key: str) -> dict[tuple[str, str], dict[tuple[str, str | None], dict[str, Any]]]:
+    """Rows by a column and model, then by metric and class."""
+    found: dict[tuple[str, str], dict[tuple[str, str | None], dict[str, Any]]] = {}
+    for row in records(part):
+        about = (str(row["metric"]), str(row["class"]) if known(row["class"]) else None)
+        found.setdefault((str(row[key]), str(row["model"])), {})[about] = row
+    return found
+
+
+def _headed(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
 def _in_one(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
-        return muted("not measured")
+        return muted(say("not measured"))
     text = re.sub(r"(\[[^]]*,) ", "\\1\u00a0", rate_with_interval(row))  # an interval stays on one line
     return Cell(text, "plain" if known(row["value"]) else "muted", claim=claim_of("groups", row))
 
@@ -104,17 +134,20 @@ def _attribute(facts: Facts, name: str, identifier: str, title: str, *, folded: 
     blocks: list[Block] = []
     shown = _crossed(facts, name)
     for metric, class_name in facts.headline:
-        part = pick(facts.groups, attribute=name, metric=metric, class_=class_name)
+        part = pick(facts.groups_of(name), metric=metric, class_=class_name)
         if part.empty:
             continue
         order = group_order(part, metric)
         words = metric_words(metric, class_name)
         figures = [_forest(facts, part, model, metric, class_name) for model in facts.run.models]
         blocks.append(FigureRow(tuple(FigureBlock(figure, f"{figure.title}") for figure in figures if figure.rows)))
-        if len(order) > _MOST_DRAWN:
-            text = f"The {_MOST_DRAWN} groups with the least favourable values are drawn; the table has {len(order)}."
+        if len(order) > facts.most_drawn:
+            numbers = {"drawn": facts.most_drawn, "total": len(order)}
+            text = say("The {drawn} groups with the least favourable values are drawn, of {total}.", **numbers)
             blocks.append(Paragraph(text, "note"))
-        blocks.append(_table(part, order, f"{_headed(words)}, by {shown}", clean(name), folded=folded))
+        caption = say("{metric}, by {attribute}", metric=_headed(words), attribute=shown)
+        made = _beside if len(facts.run.models) > _BESIDE else _table
+        blocks.append(made(facts, part, order, caption, clean(name), folded=folded))
     blocks += _standardised(facts, name)
     blocks.append(_further(facts, name))
     return Section(identifier, title, tuple(blocks))
@@ -132,17 +165,17 @@ def _forest(facts: Facts, part: pd.DataFrame, model: str, metric: str, class_nam
     valued = [group for group in shown if known(rows[group]["value"])]
     directed = metric in METRICS and METRICS[metric].direction is not None
     worst = valued[0] if len(valued) > 1 and directed else None
-    whole = records(pick(facts.groups, model=model, attribute="overall", metric=metric, class_=class_name))
-    lines = [_line(row, "Everybody", "whole") for row in whole[:1]]
-    lines += [_line(rows[group], group, "worst" if group == worst else "none") for group in shown[:_MOST_DRAWN]]
+    whole = records(pick(facts.groups_of("overall"), model=model, metric=metric, class_=class_name))
+    lines = [_line(row, say("Everybody"), "whole") for row in whole[:1]]
+    lines += [_line(rows[group], group, "worst" if group == worst else "none") for group in shown[: facts.most_drawn]]
     reference = float(whole[0]["value"]) if whole and known(whole[0]["value"]) else None
     words = metric_words(metric, class_name)
     return ForestFigure(
-        title=f"{clean(model)}: {words}",
+        title=say("{model}: {name}", model=clean(model), name=words),
         axis=words,
         rows=tuple(lines) if shown else (),
         reference=reference,
-        reference_label="everybody",
+        reference_label=say("everybody"),
     )
 
 
@@ -160,7 +193,20 @@ def _line(row: Mapping[str, Any], label: str, emphasis: Any) -> ForestRow:
     )
 
 
-def _table(part: pd.DataFrame, order: list[str], caption: str, attribute: str, *, folded: bool) -> Table:
+def _beside(facts: Facts, part: pd.DataFrame, order: list[str], caption: str, attribute: str, *, folded: bool) -> Table:
+    """Groups down, models across, so that a group can be read along a line."""
+    found = {(str(row["group"]), str(row["model"])): row for row in records(part)}
+    models = facts.run.models
+    rows = [
+        (Cell(clean(group)), *(_in_one(found.get((group, model))) for model in models)) for group in order[:MOST_ROWS]
+    ]
+    columns = [Column(attribute), *(Column(clean(model), numeric=True) for model in models)]
+    methods = dict.fromkeys(interval_name(name) for name in part["method"] if known(name) and name != "none")
+    note = say("Intervals by: {methods}.", methods=say("; ").join(methods)) if methods else ""
+    return capped(caption, columns, rows, source="groups", note=note, folded=folded, total=len(order))
+
+
+def _table(_: Facts, part: pd.DataFrame, order: list[str], caption: str, attribute: str, *, folded: bool) -> Table:
     rows: list[tuple[Cell, ...]] = []
     claims: list[str] = []
     by_group = {str(group): frame for group, frame in part.groupby("group", sort=False)}
@@ -168,16 +214,16 @@ def _table(part: pd.DataFrame, order: list[str], caption: str, attribute: str, *
         found = records(by_group[group])
         rows += [(Cell(clean(group)), Cell(clean(row["model"])), *value_cells(row)) for row in found]
         claims += claims_of("groups", by_group[group])
-    columns = (Column(attribute), Column("Model"), *VALUE_COLUMNS)
+    columns = (Column(attribute), Column(say("Model")), *value_columns())
     return capped(caption, columns, rows, source="groups", folded=folded, claims=claims)
 
 
 def _standardised(facts: Facts, name: str) -> list[Table]:
     """Accuracy beside what it would be under the class mix of the whole set; nothing where it was not measured."""
-    part = pick(facts.groups, attribute=name, metric="standardised_accuracy", class_=None)
+    part = pick(facts.groups_of(name), metric="standardised_accuracy", class_=None)
     if part.empty:
         return []
-    plain = pick(facts.groups, attribute=name, metric="accuracy", class_=None)
+    plain = pick(facts.groups_of(name), metric="accuracy", class_=None)
     found = {(row["group"], row["model"]): row for row in records(part)}
     observed = {(row["group"], row["model"]): row for row in records(plain)}
     rows: list[tuple[Cell, ...]] = []
@@ -185,31 +231,31 @@ def _standardised(facts: Facts, name: str) -> list[Table]:
         for model in facts.run.models:
             key = (group, model)
             rows.append((Cell(clean(group)), Cell(clean(model)), _in_one(observed.get(key)), _in_one(found.get(key))))
-    heads = ("Accuracy", "Under the class mix of all images")
-    columns = [Column(clean(name)), Column("Model"), *(Column(head, numeric=True) for head in heads)]
-    note = "Where the second column brings groups together, their accuracies differ by class mix, not by service."
-    caption = f"With classes mixed alike: accuracy, by {_crossed(facts, name)}"
+    heads = (say("Accuracy"), say("Under the class mix of all images"))
+    columns = [Column(clean(name)), Column(say("Model")), *(Column(head, numeric=True) for head in heads)]
+    note = say("Where the second column brings groups together, their accuracies differ by class mix, not by service.")
+    caption = say("With classes mixed alike: accuracy, by {attribute}", attribute=_crossed(facts, name))
     return [capped(caption, columns, rows, source="groups", note=note, folded=True)]
 
 
 def _further(facts: Facts, name: str) -> Table:
     """Every other metric, folded away."""
-    part = pick(facts.groups, attribute=name)
-    part = part[part["class"].isna() | (part["class"] == facts.positive)]
+    part = facts.groups_of(name)
     keys = [
         (metric, class_name)
         for metric, class_name in _keys(_by_metric(part))
         if (metric, class_name) not in facts.headline
     ]
+    places = [(str(group), model) for group in part["group"].drop_duplicates() for model in facts.run.models]
+    found = _by_key(part[part["group"].isin([group for group, _ in places[:MOST_ROWS]])], "group")
     rows: list[tuple[Cell, ...]] = []
-    for group in part["group"].drop_duplicates():
-        for model in facts.run.models:
-            found = records(pick(part, group=group, model=model))
-            cells = {(row["metric"], row["class"] if known(row["class"]) else None): row for row in found}
-            rows.append((Cell(clean(group)), Cell(clean(model)), *(_in_one(cells.get(key)) for key in keys)))
+    for group, model in places[:MOST_ROWS]:
+        own = found.get((group, model), {})
+        rows.append((Cell(clean(group)), Cell(clean(model)), *(_in_one(own.get(key)) for key in keys)))
     heads = [Column(_headed(metric_words(metric, class_name)), numeric=True) for metric, class_name in keys]
-    columns = [Column(clean(name)), Column("Model"), *heads]
-    return capped(f"Further metrics, by {_crossed(facts, name)}", columns, rows, source="groups", folded=True)
+    columns = [Column(clean(name)), Column(say("Model")), *heads]
+    caption = say("Further metrics, by {attribute}", attribute=_crossed(facts, name))
+    return capped(caption, columns, rows, source="groups", folded=True, total=len(places))
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[str, str | None]]:

@@ -10,47 +10,51 @@ import pandas as pd
 from audit.run.claims import claim_of, claims_of
 from reports.figures import ForestFigure, ForestRow
 from reports.format import NOTHING, clean, count, interval, known, rate, status_words
+from reports.language import phrase, say
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
-from reports.sections.explained import asked, crossed, forest_row, leading, method_cell
-from reports.sections.explained_gaps import SHARE, gap_table, gaps_of, share_sentences
-from reports.sections.facts import VALUE_COLUMNS, Facts, capped, muted, pick, records, value_cells
+from reports.sections.explained import asked, crossed, drawn_groups, forest_row, leading, method_cell
+from reports.sections.explained_gaps import LEVEL, SHARE, gap_table, gaps_of, share_sentences
+from reports.sections.facts import MOST_ROWS, Facts, capped, muted, pick, records, value_cells, value_columns
 
 __all__ = ["regions"]
 
 _MOST_ROWS_DRAWN = 24
 _MOST_REGIONS_DRAWN = 4
 _OPEN_ROWS = 32
-_TEXT = (
+_TEXT = phrase(
     "Share of the absolute attribution that falls into a region, mean over images. The upright tick is the "
     "region's mean share of the image: what an even spread would give. A share says where a map lies, not "
     "that the decision would change without the region. Beside each method stands its stamp on that model."
 )
-_GAPS = (
+_GAPS = phrase(
     "How far the groups' mean shares are apart: the two groups that are furthest apart, among all explained images, "
     "and among images matched on label and on the model's confidence, so that groups are compared on images that the "
     "model finds alike. Each interval is one of the largest difference over all groups (pairwise Welch intervals of "
     "cluster means at Bonferroni's level), so it starts at 0 where no difference is shown. p is that of a permutation "
     "test of no difference between any groups; corrected p is Holm's over the measures and attributes of the same "
-    "model, method and matching. A gap says that attribution falls on the region more in one group's images, not that "
-    "decisions rest on it."
+    "model, method and matching; a gap stands where it is below {level}. A gap says that attribution falls on the "
+    "region more in one group's images, not that decisions rest on it."
 )
 
 
 def regions(facts: Facts) -> Section:
     """Figures and tables of table `region_groups`, then the gaps of table `quality_gaps` in the same shares."""
     table = facts.run.table("region_groups")
-    title = "Share of attribution by region"
+    title = say("Share of attribution by region")
     if table.empty:
-        given = "The data name no regions" if not facts.regions else "Region shares were not computed"
-        text = f"{given}, so it was not measured how much of the attribution falls where."
-        return Section("regions", title, (Callout("Not measured", text),))
-    blocks: list[Block] = [Paragraph(_TEXT)]
+        text = say("The data name no regions, so it was not measured how much of the attribution falls where.")
+        if facts.regions:
+            text = say(
+                "Region shares were not computed, so it was not measured how much of the attribution falls where."
+            )
+        return Section("regions", title, (Callout(say("Not measured"), text),))
+    blocks: list[Block] = [Paragraph(say(_TEXT))]
     if facts.distrusted:
-        names = ", ".join(clean(name) for name in facts.distrusted)
-        text = f"The configuration says that the decision ought not to rest on: {names}."
-        blocks.append(Callout("Regions that should not matter", text))
+        names = say(", ").join(clean(name) for name in facts.distrusted)
+        text = say("The configuration says that the decision ought not to rest on: {regions}.", regions=names)
+        blocks.append(Callout(say("Regions that should not matter"), text))
     blocks += _overall(facts, table)
-    blocks.append(_matrix(facts, pick(table, attribute="overall"), "Region shares over everybody"))
+    blocks.append(_matrix(facts, pick(table, attribute="overall"), say("Region shares over everybody")))
     for name in [name for name in [*facts.names, *facts.crossings] if (table["attribute"] == name).any()]:
         blocks += _by_group(facts, table, name)
     return Section("regions", title, (*blocks, *_gaps(facts)))
@@ -71,13 +75,14 @@ def _overall(facts: Facts, table: pd.DataFrame) -> list[Block]:
         for model in facts.run.models:
             rows = records(pick(whole, model=model, region=region))[:_MOST_ROWS_DRAWN]
             if rows:
-                title = f"{clean(model)}: share of attribution in {clean(region)}, by method"
+                names = {"model": clean(model), "region": clean(region)}
+                title = say("{model}: share of attribution in {region}, by method", **names)
                 lines = [_line(row, *_labelled(facts, row)) for row in rows]
                 figures.append(FigureBlock(_figure(title, lines), title))
         blocks.append(FigureRow(tuple(figures)))
     left = whole["region"].nunique() - len(drawn)
     if left > 0:
-        blocks.append(Paragraph(f"{count(left)} further regions are in the table only.", "note"))
+        blocks.append(Paragraph(say("{count} further regions are in the table only.", count=count(left)), "note"))
     return blocks
 
 
@@ -90,9 +95,9 @@ def _figure(title: str, lines: list[ForestRow]) -> ForestFigure:
     top = min(1.0, max([0.1, *highs]) * 1.08)
     return ForestFigure(
         title=title,
-        axis="share of absolute attribution",
+        axis=say("share of absolute attribution"),
         rows=tuple(lines),
-        mark_label="area of the region",
+        mark_label=say("area of the region"),
         bounds=(0.0, top),
     )
 
@@ -103,16 +108,19 @@ def _by_group(facts: Facts, table: pd.DataFrame, name: str) -> list[Block]:
     method = next(iter(leading(facts, [str(method) for method in part["method"].unique()])))
     if name in facts.names:
         for region in facts.distrusted or facts.regions[:2]:
+            own, left = drawn_groups(facts, pick(part, region=region, method=method))
             figures = []
             for model in facts.run.models:
-                rows = records(pick(part, model=model, region=region, method=method))[:_MOST_ROWS_DRAWN]
+                rows = records(pick(own, model=model))
                 if rows:
-                    title = f"{clean(model)}: {clean(region)}, {facts.method(method).title}, by {clean(name)}"
+                    names = {"model": clean(model), "region": clean(region), "method": facts.method(method).title}
+                    title = say("{model}: {region}, {method}, by {attribute}", **names, attribute=clean(name))
                     lines = [_line(row, clean(row["group"])) for row in rows]
                     figures.append(FigureBlock(_figure(title, lines), title, facts.stamp(model, method)))
             if figures:
-                blocks.append(FigureRow(tuple(figures)))
-    blocks.append(_table(facts, part, name, f"Region shares, by {crossed(name)}", folded=True))
+                blocks += [FigureRow(tuple(figures)), *left]
+    caption = say("Region shares, by {attribute}", attribute=crossed(name))
+    blocks.append(_table(facts, part, name, caption, folded=True))
     return blocks
 
 
@@ -133,9 +141,9 @@ def _matrix(facts: Facts, whole: pd.DataFrame, caption: str) -> Table:
         area = _area(own)
         cells = [_share(facts, row, area=not area.claim) for row in own]
         rows.append((Cell(clean(region)), Cell(facts.method(method).title), *cells, area))
-    columns = [Column("Region"), Column("Method"), *(Column(clean(model)) for model in models)]
-    columns.append(Column("Area of region", numeric=True))
-    note = f"Below each share: its 95 % interval and n. {asked(facts)}"
+    columns = [Column(say("Region")), Column(say("Method")), *(Column(clean(model)) for model in models)]
+    columns.append(Column(say("Area of region"), numeric=True))
+    note = say("Below each share: its 95 % interval and n. {asked}", asked=asked(facts))
     return capped(caption, columns, rows, source="region_groups", note=note, folded=len(rows) > _OPEN_ROWS)
 
 
@@ -145,7 +153,7 @@ def _area(rows: list[dict[str, Any] | None]) -> Cell:
     if not held:
         return muted(NOTHING)
     if len({rate(row["area"]) for row in held}) > 1:
-        return muted("see each model")
+        return muted(say("see each model"))
     return Cell(rate(held[0]["area"]), claim=claim_of("region_groups", held[0]))
 
 
@@ -155,9 +163,10 @@ def _share(facts: Facts, row: Mapping[str, Any] | None, *, area: bool) -> Cell:
     stamp, claim = facts.stamp(row["model"], row["method"]), claim_of("region_groups", row)
     if not known(row["value"]):
         return Cell(status_words(row["status"]), "muted", stamp=stamp, claim=claim)
-    bounds = interval(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else "no interval"
+    bounds = interval(row["low"], row["high"]) if known(row["low"]) and known(row["high"]) else say("no interval")
     note = f"{bounds}, n={count(row['n'])}"
-    note += f", area {rate(row['area'])}" if area and known(row["area"]) else ""
+    if area and known(row["area"]):
+        note = say("{interval}, n={n}, area {area}", interval=bounds, n=count(row["n"]), area=rate(row["area"]))
     return Cell(rate(row["value"]), note=note, stamp=stamp, claim=claim)
 
 
@@ -165,25 +174,26 @@ def _table(facts: Facts, table: pd.DataFrame, attribute: str, caption: str, *, f
     part = pick(table, attribute=attribute)
     part = part.sort_values(["region", "group", "method", "model"], kind="stable")
     rows: list[tuple[Cell, ...]] = []
-    for row in records(part):
+    shown = part.head(MOST_ROWS)
+    for row in records(shown):
         area = Cell(rate(row["area"])) if known(row["area"]) else muted(status_words(row["status"]))
         heads = (Cell(clean(row["region"])), Cell(clean(row["group"])), Cell(clean(row["model"])))
         rows.append((*heads, method_cell(facts, row), *value_cells(row), area))
-    columns = [Column("Region"), Column("Group"), Column("Model"), Column("Method"), *VALUE_COLUMNS]
-    columns.append(Column("Area of region", numeric=True))
-    note, claims = asked(facts), claims_of("region_groups", part)
-    return capped(caption, columns, rows, source="region_groups", note=note, folded=folded, claims=claims)
+    titles = (say("Region"), say("Group"), say("Model"), say("Method"))
+    columns = [*(Column(title) for title in titles), *value_columns(), Column(say("Area of region"), numeric=True)]
+    note, claims, total = asked(facts), claims_of("region_groups", shown), len(part)
+    return capped(caption, columns, rows, source="region_groups", note=note, folded=folded, claims=claims, total=total)
 
 
 def _gaps(facts: Facts) -> list[Block]:
     table = facts.run.table("quality_gaps")
     part = table[table["measure"].astype(str).str.startswith(SHARE)]
-    title = "Region shares: gaps between groups"
+    title = say("Region shares: gaps between groups")
     if not any(gap.comparable for gap in gaps_of(part)):
         return []
     blocks = (
-        Paragraph(_GAPS),
+        Paragraph(say(_GAPS, level=f"{LEVEL:g}")),
         *share_sentences(facts, part),
-        gap_table(facts, part, title, "Region"),
+        gap_table(facts, part, title, say("Region")),
     )
     return [Section("region-gaps", title, blocks)]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reports.format import clean, known
-from reports.nodes import Paragraph, Section
+from reports.format import clean
+from reports.language import say
+from reports.nodes import Folded, Paragraph, Section
 from reports.sections.facts import Facts
 from reports.sections.paired import Arm, PairedFacts, changes
 
 __all__ = ["side_by_side"]
+
+_MOST_PAIRS = 4
 
 
 def side_by_side(facts: Facts) -> Section | None:
@@ -20,7 +23,7 @@ def side_by_side(facts: Facts) -> Section | None:
     table = facts.run.table("paired")
     if table.empty:
         return None
-    clustered = bool(facts.run.table("images", columns=["cluster"])["cluster"].map(known).any())
+    clustered = bool(facts.run.table("images", columns=["cluster"])["cluster"].notna().any())
     sections = []
     pairs = table[["first", "second"]].drop_duplicates().itertuples(index=False)
     for place, (first, second) in enumerate(pairs):
@@ -29,10 +32,13 @@ def side_by_side(facts: Facts) -> Section | None:
         names = tuple(name for name in facts.names if (rows["attribute"] == name).any())
         paired = PairedFacts(before, after, rows, names, (), facts.positive, clustered)
         made = changes(paired, place, several=True)
-        sections.append(replace(made, title=f"{clean(first)} against {clean(second)}"))
-    text = (
+        title = say("{first} against {second}", first=clean(first), second=clean(second))
+        sections.append(replace(made, title=title))
+    shown, rest = sections[:_MOST_PAIRS], tuple(sections[_MOST_PAIRS:])
+    folded = [Folded(say("{number} further pairs of models", number=len(rest)), rest)] if rest else []
+    text = say(
         "Before is the first model named, after the second, on the images that both predicted. The tests are paired, "
         "image by image, and corrected by Holm's method over the groups of an attribute. Table paired, and the report "
         "of the command faircam compare, hold the numbers of every group and intersection."
     )
-    return Section("side-by-side", "Models side by side", (Paragraph(text, "note"), *sections))
+    return Section("side-by-side", say("Models side by side"), (Paragraph(text, "note"), *shown, *folded))

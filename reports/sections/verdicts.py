@@ -3,51 +3,105 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from audit.run.claims import claim_of
-from reports.format import clean, count, known, p_value, rate
-from reports.nodes import Block, Callout, Finding, Findings, Paragraph, Section, VerdictCount, VerdictCounts
-from reports.palette import VERDICT_ORDER, verdict_style
-from reports.sections.facts import Facts, records
+from reports.format import NOTHING, clean, count, interval, known, p_value, rate
+from reports.language import phrase, say
+from reports.nodes import (
+    Block,
+    Callout,
+    Cell,
+    Column,
+    Finding,
+    Findings,
+    Paragraph,
+    Section,
+    VerdictCount,
+    VerdictCounts,
+)
+from reports.palette import VERDICT_ORDER, verdict_style, verdict_word
+from reports.sections.facts import Facts, capped, muted, records
+from reports.sections.rules import basis_of
+from reports.sections.sentences import finding_words, flipped_words, original_words
 
 __all__ = ["verdicts"]
 
 _LAPSED = " expired on "
+_MOST = 60
+"""Findings that are written out; the others stand in a table."""
+
 _TIERS = {"required": 0, "supporting": 1, "informational": 2}
+_TIER_WORDS = {
+    "required": phrase("required"),
+    "supporting": phrase("supporting"),
+    "informational": phrase("informational"),
+}
 
 
 def verdicts(facts: Facts) -> Section:
     """Verdict counts, findings with the failing ones first, and the rules behind them."""
     findings = facts.run.table("findings")
     if findings.empty:
-        text = "No rule was evaluated, so this report gives no verdict. The measurements below stand for themselves."
-        return Section("verdicts", "Verdicts", (Callout("No findings", text),))
+        text = say(
+            "No rule was evaluated, so this report gives no verdict. The measurements below stand for themselves."
+        )
+        return Section("verdicts", say("Verdicts"), (Callout(say("No findings"), text),))
     counts = findings["verdict"].value_counts()
     shown = [*VERDICT_ORDER, *(name for name in counts.index if name not in VERDICT_ORDER)]
     totals = VerdictCounts(tuple(VerdictCount(str(name), int(counts.get(name, 0))) for name in shown))
     mixed = len(findings["preregistered"].unique()) > 1
     remarks = _remarks(facts)
+    ordered = records(_ordered(findings))
     blocks: list[Block] = [
         Paragraph(_lead(counts, len(findings), facts.run.models), "lead"),
         totals,
-        _basis(facts, findings),
+        _basis(facts),
         *_waived(findings),
-        Findings(tuple(_finding(row, remarks, mixed=mixed) for row in records(_ordered(findings)))),
+        Findings(tuple(_finding(facts, row, remarks, mixed=mixed) for row in ordered[:_MOST])),
+        *_further(ordered[_MOST:]),
     ]
-    return Section("verdicts", "Verdicts", tuple(blocks))
+    return Section("verdicts", say("Verdicts"), tuple(blocks))
+
+
+def _further(rows: list[dict[str, Any]]) -> list[Block]:
+    """Findings beyond those that are written out, a row each."""
+    if not rows:
+        return []
+    heads = (say("Rule"), say("Model"), say("Verdict"), say("Value"), say("95 % interval"), say("Limit"))
+    columns = [Column(head, numeric=place > 2) for place, head in enumerate(heads)]
+    cells = [_in_a_row(row) for row in rows]
+    caption = say("{number} further findings, in the same order", number=count(len(rows)))
+    claims = [claim_of("findings", row) for row in rows]
+    return [capped(caption, columns, cells, source="findings", folded=True, claims=claims)]
+
+
+def _in_a_row(row: Mapping[str, Any]) -> tuple[Cell, ...]:
+    verdict = str(row["verdict"])
+    return (
+        Cell(clean(row["rule"])),
+        Cell(clean(row["model"])),
+        Cell(f"{verdict_style(verdict).symbol} {verdict_word(verdict)}"),
+        Cell(rate(row["value"])) if known(row["value"]) else muted(NOTHING),
+        Cell(interval(row["low"], row["high"])),
+        Cell(rate(row["threshold"])),
+    )
 
 
 def _lead(counts: pd.Series[int], total: int, models: list[str]) -> str:
-    parts = [f"{counts[name]} {verdict_style(name).word.lower()}" for name in VERDICT_ORDER if counts.get(name, 0)]
-    over = "one model" if len(models) == 1 else f"{len(models)} models"
-    text = f"{total} findings on {over}: {', '.join(parts)}."
+    parts = [
+        say("{number} {verdict}", number=counts[name], verdict=verdict_word(name).lower())
+        for name in VERDICT_ORDER
+        if counts.get(name, 0)
+    ]
+    over = say("one model") if len(models) == 1 else say("{number} models", number=len(models))
+    said = [say("{total} findings on {models}: {verdicts}.", total=total, models=over, verdicts=say(", ").join(parts))]
     if counts.get("inconclusive", 0):
-        text += " Inconclusive means that the data settle the question neither way; it is not a pass."
-    return text
+        said.append(say("Inconclusive means that the data settle the question neither way; it is not a pass."))
+    return say(" ").join(said)
 
 
 def _ordered(findings: pd.DataFrame) -> pd.DataFrame:
@@ -61,13 +115,14 @@ def _ordered(findings: pd.DataFrame) -> pd.DataFrame:
     return findings.loc[keys.sort_values(["verdict", "tier"], kind="stable").index]
 
 
-def _remarks(facts: Facts) -> dict[str, str]:
+def _remarks(facts: Facts) -> dict[str, tuple[str, ...]]:
     """By finding, how many wrong group labels it would take to overturn it, in words."""
     table = facts.run.table("sensitivity")
     said = {}
     for row in records(table[(table["status"] == "ok") & table["text"].notna()]):
         text = clean(row["text"]).removeprefix(f"{clean(row['model'])}, rule {clean(row['rule'])}: ")
-        said[str(row["finding_id"])] = f"Wrong group labels: {text}"
+        flipped = say("Wrong group labels: {text}", text=flipped_words(row, text))
+        said[str(row["finding_id"])] = (flipped, *original_words(text))
     return said
 
 
@@ -76,31 +131,38 @@ def _waived(findings: pd.DataFrame) -> list[Block]:
     waived = int((findings["verdict"] == "waived").sum())
     lapsed = int(findings["text"].str.contains(_LAPSED, regex=False).sum())
     parts = [
-        f"{count(waived)} waived: somebody lets the finding stand for a time; who, why and until when is in its text",
-        f"{count(lapsed)} with a waiver that has expired, so that the rule counts again",
+        say(
+            "{number} waived: somebody lets the finding stand for a time; who, why and until when is in its text",
+            number=count(waived),
+        ),
+        say("{number} with a waiver that has expired, so that the rule counts again", number=count(lapsed)),
     ]
     shown = [part for part, number in zip(parts, (waived, lapsed), strict=True) if number]
-    return [Callout("Waivers", f"{'; '.join(shown)}.")] if shown else []
+    return [Callout(say("Waivers"), say("{parts}.", parts=say("; ").join(shown)))] if shown else []
 
 
-def _finding(row: Mapping[str, Any], remarks: Mapping[str, str], *, mixed: bool) -> Finding:
-    details = [f"rule {clean(row['rule'])}"]
-    if known(row.get("tier")):
-        details.append(clean(row["tier"]))
-    if known(row.get("threshold")):
-        details.append(f"limit {rate(row['threshold'])}")
-    if known(row.get("p_adjusted")):
-        details.append(f"adjusted p {_p(row['p_adjusted'])}")
-    elif known(row.get("p")):
-        details.append(f"p {_p(row['p'])}")
-    if known(row.get("n_to_settle")) and math.isfinite(float(row["n_to_settle"])):
-        details.append(f"n to settle {count(row['n_to_settle'])}")
-    if mixed and known(row.get("preregistered")):
-        details.append("preregistered" if row["preregistered"] else "not preregistered")
-    name = str(row["finding_id"])
-    said = (remarks[name],) if name in remarks else ()
+def _finding(facts: Facts, row: Mapping[str, Any], remarks: Mapping[str, tuple[str, ...]], *, mixed: bool) -> Finding:
+    name, text = str(row["finding_id"]), clean(row["text"])
+    said = remarks.get(name, ())
     claims = _claims(row, remarked=bool(said))
-    return Finding(clean(name), str(row["verdict"]), clean(row["text"]), tuple(details), said, claims)
+    words, details = finding_words(facts, row, text), tuple(_details(row, mixed=mixed))
+    return Finding(clean(name), str(row["verdict"]), words, details, (*original_words(text), *said), claims)
+
+
+def _details(row: Mapping[str, Any], *, mixed: bool) -> Iterator[str]:
+    yield say("rule {name}", name=clean(row["rule"]))
+    if known(row.get("tier")):
+        yield say(_TIER_WORDS[row["tier"]]) if row["tier"] in _TIER_WORDS else clean(row["tier"])
+    if known(row.get("threshold")):
+        yield say("limit {value}", value=rate(row["threshold"]))
+    if known(row.get("p_adjusted")):
+        yield say("adjusted p {value}", value=_p(row["p_adjusted"]))
+    elif known(row.get("p")):
+        yield f"p {_p(row['p'])}"
+    if known(row.get("n_to_settle")) and math.isfinite(float(row["n_to_settle"])):
+        yield say("n to settle {number}", number=count(row["n_to_settle"]))
+    if mixed and known(row.get("preregistered")):
+        yield say("preregistered") if row["preregistered"] else say("not preregistered")
 
 
 def _claims(row: Mapping[str, Any], *, remarked: bool) -> tuple[str, ...]:
@@ -116,22 +178,19 @@ def _p(value: Any) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _basis(facts: Facts, findings: pd.DataFrame) -> Callout:
+def _basis(facts: Facts) -> Callout:
     """Which rules were applied, and when they were fixed."""
-    policy = facts.run.record.get("policy") or {}
-    policy = policy if isinstance(policy, Mapping) else {"name": policy}
-    digests = [value for value in findings["policy_sha256"].unique() if known(value)]
-    digest = policy.get("sha256") or (digests[0] if digests else None)
-    before = bool(findings["preregistered"].fillna(False).astype(bool).all())
-    if digest is None:
-        text = (
+    basis = basis_of(facts)
+    if basis.digest is None:
+        text = say(
             "No policy was given. The verdicts come from faircam's built-in default rules, whose limits nobody chose "
             "for this model and its use. Read them as a first look, and write a policy before relying on a verdict."
         )
-        return Callout("What the verdicts rest on: built-in default rules", text)
-    name = f"‘{clean(policy['name'])}’ " if known(policy.get("name")) else ""
-    if before:
-        text = f"Policy {name}(SHA-256 {digest}) was named in the configuration before the first result existed."
-        return Callout("What the verdicts rest on: a preregistered policy", text)
-    text = f"Policy {name}(SHA-256 {digest}) was applied, to some findings at least, after results existed: post hoc."
-    return Callout("What the verdicts rest on: a policy applied post hoc", text)
+        return Callout(say("What the verdicts rest on: built-in default rules"), text)
+    named = say("Policy ‘{name}’", name=basis.name) if basis.name else say("A policy")
+    policy = say("{policy} (SHA-256 {digest})", policy=named, digest=basis.digest)
+    if basis.preregistered:
+        text = say("{policy} was named in the configuration before the first result existed.", policy=policy)
+        return Callout(say("What the verdicts rest on: a preregistered policy"), text)
+    text = say("{policy} was applied, to some findings at least, after results existed: post hoc.", policy=policy)
+    return Callout(say("What the verdicts rest on: a policy applied post hoc"), text)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, count, plain
+from reports.language import say
 from reports.nodes import Block, Cell, Column, Paragraph, Section
 from reports.sections.facts import Facts, capped, records
 
@@ -20,8 +21,13 @@ def work(facts: Facts) -> list[Block]:
     if table.empty:
         return []
     used, least = float(table["used"].sum()), float(table["least"].sum())
-    text = f"The passes over the models took {count(used)} forward-equivalents; the least possible for what was asked "
-    text += f"is {count(least)}{_times(used, least)}. A backward pass counts as one forward pass."
+    text = say(
+        "The passes over the models took {used} forward-equivalents; the least possible for what was asked is "
+        "{least}{times}. A backward pass counts as one forward pass.",
+        used=count(used),
+        least=count(least),
+        times=say(", so {times} times the least", times=f"{used / least:.2f}") if least > 0 else "",
+    )
     rows = [
         (
             Cell(clean(row["model"])),
@@ -34,16 +40,13 @@ def work(facts: Facts) -> list[Block]:
         )
         for row in records(table)
     ]
-    columns = [Column("Model"), Column("Stage")]
-    heads = ("Images", "Forward-equivalents", "Least possible", "Times the least", "Smallest micro-batch")
+    columns = [Column(say("Model")), Column(say("Stage"))]
+    heads = [say("Images"), say("Forward-equivalents"), say("Least possible"), say("Times the least")]
+    heads.append(say("Smallest micro-batch"))
     columns += [Column(head, numeric=True) for head in heads]
     claims = claims_of("work", table)
-    held = capped("Work done, by model and stage", columns, rows, source="work", folded=True, claims=claims)
-    return [Section("work", "Work done", (Paragraph(text), *_shrunk(facts, table), held))]
-
-
-def _times(used: float, least: float) -> str:
-    return f", so {used / least:.2f} times the least" if least > 0 else ""
+    held = capped(say("Work done, by model and stage"), columns, rows, source="work", folded=True, claims=claims)
+    return [Section("work", say("Work done"), (Paragraph(text), *_shrunk(facts, table), held))]
 
 
 def _shrunk(facts: Facts, table: pd.DataFrame) -> list[Block]:
@@ -53,8 +56,15 @@ def _shrunk(facts: Facts, table: pd.DataFrame) -> list[Block]:
     if not isinstance(asked, int):
         return []
     small = table[table["micro_batch"] < asked]
-    said = [f"{plain(str(r['stage']))} of {clean(r['model'])}: {count(r['micro_batch'])}" for r in records(small)]
+    said = [
+        say("{stage} of {model}: {number}", stage=plain(stage), model=clean(model), number=count(number))
+        for stage, model, number in small[["stage", "model", "micro_batch"]].itertuples(index=False)
+    ]
     if not said:
         return []
-    text = f"Memory was short: fewer images than the {count(asked)} asked for were computed at once. {'; '.join(said)}."
+    text = say(
+        "Memory was short: fewer images than the {asked} asked for were computed at once. {stages}.",
+        asked=count(asked),
+        stages=say("; ").join(said),
+    )
     return [Paragraph(text)]

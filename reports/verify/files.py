@@ -12,6 +12,9 @@ from reports.verify.checks import Check
 
 __all__ = ["check_data", "check_models"]
 
+_DATASETS = {"huggingface": "a dataset of the package `datasets`", "torchvision": "a dataset of torchvision"}
+"""Keys of the config's data that name images which are rows of a dataset, not files."""
+
 
 def check_models(run: Run, files: Sequence[Path]) -> Check:
     """Whether each file is a model that was audited, by its SHA-256.
@@ -36,7 +39,7 @@ def check_models(run: Run, files: Sequence[Path]) -> Check:
 
 
 def check_data(run: Run, root: Path) -> Check:
-    """Whether the images below a folder are those that were audited.
+    """Whether the images below a folder are those that were audited; not to be told where they were no files.
 
     Raises
     ------
@@ -45,6 +48,13 @@ def check_data(run: Run, root: Path) -> Check:
     """
     if not root.is_dir():
         raise InputError("is no folder", where=str(root), fix="name the folder that the manifest's paths start from")
+    source = _source(run)
+    if source is not None:
+        text = (
+            f"whether these are the images: they came from {source}, so the recorded digests are not of files of a "
+            "folder; an audit of the same dataset records the same digests in table `images`"
+        )
+        return Check("images", "not comparable", unseen=(text,))
     images = run.table("images") if run.has("images") else None
     if images is None or images["sha256"].isna().all():
         text = "whether these are the images: this level holds no digest of them"
@@ -52,6 +62,12 @@ def check_data(run: Run, root: Path) -> Check:
     known = images[images["sha256"].notna()]
     problems = tuple(_image_problems(known["path"].tolist(), known["sha256"].tolist(), root))
     return Check("images", f"{len(known):,} images compared by SHA-256", problems)
+
+
+def _source(run: Run) -> str | None:
+    """The dataset that the images came from, where it kept them in its own way; None where they are files."""
+    data = (run.record.get("config") or {}).get("data") or {}
+    return next((words for key, words in _DATASETS.items() if data.get(key)), None)
 
 
 def _image_problems(paths: Sequence[str], digests: Sequence[str], root: Path) -> Iterator[str]:

@@ -55,7 +55,7 @@ def test_page(browser, report: Path, width: int, scheme: str) -> None:
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in asked if url.startswith("file:")]) == 1
     assert page.locator("h1").inner_text() == "sample run (synthetic)"
-    assert page.locator("main > section > h2").count() == 16
+    assert page.locator("main > section > h2").count() == 17
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
@@ -71,3 +71,22 @@ def test_the_keyboard_reaches_the_content_first(browser, report: Path) -> None:
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
     page.close()
+
+
+@pytest.mark.parametrize(("width", "medium"), [(1440, "screen"), (390, "screen"), (900, "print")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, report: Path, width: int, medium: str, scheme: str) -> None:
+    package = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.emulate_media(media=medium)
+    page.goto(report.as_uri())
+    page.evaluate((Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    grave = [
+        f"{rule['id']}: {len(rule['nodes'])} times, first {rule['nodes'][0]['html'][:120]}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert grave == []
+    context.close()

@@ -151,8 +151,12 @@ EXPECTED: dict[str, dict[str, Written]] = {
         "Left out": number("n", count),
         "Only before": number("only_first", count),
         "Only after": number("only_second", count),
+        "": number("difference", signed),
     },
     "findings": {
+        "Value": number("value", rate),
+        "Interval": bounds,
+        "95 % interval": bounds,
         "Limit": number("threshold", rate),
         "Value before": rate_with_interval,
         "Value after": rate_with_interval,
@@ -292,7 +296,7 @@ def test_every_number_names_its_row_and_says_what_it_says(full: Run) -> None:
     document, held, rows = build_document(full), held_by(full), dict[str, dict[str, Any]]()
     assert mistakes(document, held, rows) == []
     sources = {table.source for table, *_ in numbered(document)}
-    assert sources == set(EXPECTED) - {"paired", "findings"}
+    assert sources == set(EXPECTED)
     for source in sorted(sources):
         assert mistakes(rolled(document, source), held, rows), source
 

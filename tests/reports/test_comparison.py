@@ -6,19 +6,21 @@ import io
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from audit.errors import InputError
 from audit.fairness.paired import PAIRED_COLUMNS
 from audit.run import Run, open_run
+from audit.run.schema import TABLES
 from audit.run.tables import write_table
 from reports.comparison import build_comparison, choose_arms, compare_runs, write_comparison
 from reports.format import known, rate, signed
 from reports.html import render_html
-from reports.nodes import Bullets, Paragraph, Table
+from reports.nodes import Bullets, Document, Paragraph, Section, Table
 from reports.palette import verdict_style
 from reports.sections.paired import PairedFacts
 from tests.integration.small import faircam
@@ -87,10 +89,22 @@ def test_what_improved_and_what_it_cost(pairs: list[PairedFacts]) -> None:
     shown = table[(table["p_adjusted"] < 0.05) & (table["attribute"] == "tone") & (table["metric"] == "accuracy")]
     better = shown[(shown["group"] != "(range)") & (shown["difference"] > 0)]
     assert len(better) > 0
+    bullets, _ = section(build_comparison(pairs), "changed-0-0", Bullets)
+    [sentence] = re.findall(r"^Accuracy: better for ([^;]*); worse for [^;]*; not shown .*tone-[123]", bullets.items[0])
+    assert set(sentence.split(", ")) == set(better["group"])
+    [found] = [block for block in build_comparison(pairs).walk() if is_table(block, "Who gained and who lost, by tone")]
+    cells = {row[0].text: row[1] for row in found.rows}
     for row in better.to_dict("records"):
-        assert f"{row['group']}: accuracy from {rate(row['first_value'])} to {rate(row['second_value'])}" in text
-    assert "leave open a loss of up to" in text
+        word, values, bounds = cells[row["group"]].note.split("\n")
+        assert cells[row["group"]].text == signed(row["difference"])
+        assert (word, values) == ("▲ better", f"{rate(row['first_value'])} to {rate(row['second_value'])}")
+        assert bounds == f"[{signed(row['low'])}, {signed(row['high'])}], n={row['n']}"
+    assert "leaves open a loss of up to" in text
     assert "the observed range over the groups goes from" in text
+
+
+def is_table(block: object, caption: str) -> TypeGuard[Table]:
+    return isinstance(block, Table) and block.caption == caption
 
 
 def turned(sample: Run, folder: Path) -> Run:
@@ -104,8 +118,7 @@ def turned(sample: Run, folder: Path) -> Run:
 
 def test_a_cost_is_said(sample: Run, tmp_path: Path) -> None:
     text = sentences(compare_runs([turned(sample, tmp_path / "turned")], draws=DRAWS))
-    assert "Served worse after, the cost:" in text
-    assert "tone-4: accuracy from" in text
+    assert re.search(r"^Accuracy: better for nobody; worse for [^;]*tone-4", text, re.MULTILINE)
 
 
 def test_a_smaller_gap_is_called_smaller(sample: Run, changed: Any) -> None:
@@ -121,8 +134,7 @@ def test_a_smaller_gap_is_called_smaller(sample: Run, changed: Any) -> None:
 
 def test_nothing_changes_against_itself(sample: Run, other: Run) -> None:
     text = sentences(compare_runs([sample, other], (BEFORE, BEFORE), draws=DRAWS))
-    assert "For no group was a change for the better shown." in text
-    assert "For no group was a change for the worse shown." in text
+    assert "Accuracy: better for nobody; worse for nobody; not shown to differ for " in text
     assert "not shown to change" in text
     assert "smaller after" not in text
 
@@ -283,7 +295,7 @@ def test_a_flipped_verdict_is_named_and_every_model_has_a_row(sample: Run, tmp_p
     section = next(part for part in document.sections if part.identifier == "flipped-0")
     lead, table, *_ = section.blocks
     assert isinstance(lead, Paragraph)
-    assert lead.text == f"1 of {int(own.sum())} verdicts changed: {rule}."
+    assert lead.text == f"1 of {int(own.sum())} verdicts changed. Fail → Pass: {rule}."
     assert isinstance(table, Table)
     assert [cell.text for cell in table.rows[0][:4:3]] == [rule, f"{verdict_style('pass').symbol} Pass"]
     release = next(part for part in document.sections if part.identifier == "release").blocks[1]
@@ -291,3 +303,59 @@ def test_a_flipped_verdict_is_named_and_every_model_has_a_row(sample: Run, tmp_p
     assert len(release.rows) == 2
     whole = sample.table("groups").query("attribute == 'overall' and metric == 'accuracy' and model == @BEFORE").iloc[0]
     assert release.rows[0][1].text.startswith(f"{whole['value']:.3f} [")
+
+
+RIGHT = {"before": {"a": 20, "b": 40}, "after": {"a": 40, "b": 30}}
+"""Of 40 images of each group, how many are classified correctly."""
+JUDGED = {
+    "before": {"least-a": ("fail", 0.5), "least-b": ("pass", 1.0), "gap": ("fail", 0.5)},
+    "after": {"least-a": ("pass", 1.0), "least-b": ("fail", 0.75), "gap": ("fail", 0.25)},
+}
+
+
+def made(folder: Path, when: str) -> Run:
+    """A run of one model on 80 images, made by hand: group a gains by what group b loses."""
+    images = pd.DataFrame({"image_id": [f"i{place:02d}" for place in range(80)], "status": "ok"})
+    images["sha256"], images["attr_who"] = images["image_id"], ["a"] * 40 + ["b"] * 40
+    images["label"] = ["yes", "no"] * 40
+    wrong = [place % 40 >= RIGHT[when]["a" if place < 40 else "b"] for place in range(80)]
+    predicted = images["label"].where(~np.array(wrong), images["label"].map({"yes": "no", "no": "yes"}))
+    predictions = images[["image_id", "label", "status"]].assign(model="plain", predicted=predicted, confidence=0.9)
+    findings = [
+        {"model": "plain", "rule": rule, "metric": "accuracy", "verdict": verdict, "value": value, "threshold": 0.8}
+        for rule, (verdict, value) in JUDGED[when].items()
+    ]
+    tables = {"images": images, "predictions": predictions, "findings": pd.DataFrame(findings)}
+    for name, frame in tables.items():
+        write_table(folder / when, name, frame.assign(**dict.fromkeys(set(TABLES[name]) - set(frame))))
+    data = {"attributes": [{"name": "who", "provenance": "self-reported"}], "classes": ["yes", "no"]}
+    record = {"name": when, "complete": True, "models": [{"name": "plain"}], "data": data}
+    return Run(folder / when, record)
+
+
+def test_who_gained_who_lost_and_which_verdicts_flipped(tmp_path: Path) -> None:
+    """McNemar by hand: 20 against 0 gives p = 2 / 2^20, 10 against 0 gives 2 / 2^10, which Holm leaves as it is."""
+    [pair] = compare_runs([made(tmp_path, "before"), made(tmp_path, "after")], draws=99)
+    groups = pair.table.query("attribute == 'who' and metric == 'accuracy'").set_index("group")
+    assert groups.loc["a", "p"] == pytest.approx(2 / 2**20)
+    assert groups.loc["b", "p_adjusted"] == pytest.approx(2 / 2**10)
+    assert groups.loc[["a", "b"], "difference"].tolist() == pytest.approx([0.5, -0.25])
+    said, _ = section(build_comparison([pair]), "changed-0-0", Bullets)
+    assert said.items[0] == "Accuracy: better for a; worse for b."
+    [gained] = section(build_comparison([pair]), "changed-0-0", Table)
+    assert [(row[0].text, row[1].text, row[1].note.split("\n")[0]) for row in gained.rows] == [
+        ("b", "-0.250", "▼ worse"),
+        ("a", "+0.500", "▲ better"),
+    ]
+    [lead, *_] = section(build_comparison([pair]), "flipped-0", Paragraph)
+    assert lead.text == "2 of 3 verdicts changed. Fail → Pass: least-a; Pass → Fail: least-b."
+    [flipped] = section(build_comparison([pair]), "flipped-0", Table)
+    shown = {row[0].text: [cell.text for cell in row[2:6]] for row in flipped.rows}
+    assert shown["least-b"] == ["✓ Pass", "✕ Fail", "1.000", "0.750"]
+    assert list(shown) == ["least-b", "least-a", "gap"]
+
+
+def section(document: Document, identifier: str, kind: type) -> list[Any]:
+    """Blocks of a kind that stand in one section."""
+    [found] = [block for block in document.walk() if isinstance(block, Section) and block.identifier == identifier]
+    return [block for block in found.blocks if isinstance(block, kind)]

@@ -112,7 +112,7 @@ def test_checks_show_value_interval_threshold_and_n(sample: Run, facts: Facts) -
 
 def test_what_a_stamp_does_not_say(facts: Facts) -> None:
     text = " ".join(block.text for block in blocks(stamps(facts), Paragraph))
-    assert "A stamp does not say that a person reads the map rightly" in text
+    assert "A stamp does not say that a reader interprets the map rightly" in text
 
 
 def test_without_stamps_nothing_counts_as_evidence(changed: Change) -> None:

@@ -40,10 +40,10 @@ def test_one_sentence_a_model_says_what_hiding_changed(sample: Run, facts: Facts
     hide, control, effect = (of(sample, action) for action in ("hide", "control", "effect"))
     said = [item for block in blocks(interventions(facts), Bullets) for item in block.items]
     assert said[0] == (
-        f"biased-torch: hiding it changed a share of {rate(hide['value'])} {interval(hide['low'], hide['high'])} of "
-        f"{hide['n']} predictions, hiding an equal area elsewhere {rate(control['value'])} "
-        f"{interval(control['low'], control['high'])}; effect {signed(effect['value'])} "
-        f"{interval(effect['low'], effect['high'])}, {p_words(effect['p'])}."
+        f"biased-torch: of {hide['n']} predictions, a share of {rate(hide['value'])} "
+        f"{interval(hide['low'], hide['high'])} changed when the region was hidden, {rate(control['value'])} "
+        f"{interval(control['low'], control['high'])} when an equal area elsewhere was; effect "
+        f"{signed(effect['value'])} {interval(effect['low'], effect['high'])}, {p_words(effect['p'])}."
     )
 
 
@@ -65,7 +65,7 @@ def test_what_was_done_stands_side_by_side(sample: Run, facts: Facts) -> None:
         if (line["Measure"].text, line["Group"].text, line["Model"].text)
         == ("drop of the probability", "tone-4", "biased-torch")
     ]
-    cell = line["Effect: hidden less elsewhere"]
+    cell = line["Effect: region minus elsewhere"]
     assert cell.text == signed(effect["value"])
     assert cell.note == f"{interval(effect['low'], effect['high'])}, n={effect['n']}\n{p_words(effect['p'])}"
     hide = of(sample, "hide")
@@ -128,7 +128,7 @@ def test_what_was_shown_instead_is_said(sample: Run, changed: Change) -> None:
     config = sample.record["config"] | {"interventions": {"fill": "blur", "controls": 2}}
     first = blocks(interventions(Facts(changed(config=config))), Paragraph)[0]
     assert first.text.startswith(
-        "Each region was hidden and the image blurred shown instead, and the model asked again."
+        "Each region was hidden, with a blurred copy of the image in its place, and the model predicted again."
     )
 
 
@@ -168,7 +168,7 @@ def test_mean_maps_and_differences_are_what_the_table_holds(sample: Run, facts: 
         assert np.abs(drawn - colours(DIVERGING)[wanted].astype(int)).max() <= 8
         row = written(given, **key, kind="difference", group=tile.method)
         clusters = f", {row['clusters']} clusters" if row["n"] != row["clusters"] else ""
-        p = "p < 0.001" if row["p"] < 0.001 else f"p={row['p']:.3f}"
+        p = "p<0.001" if row["p"] < 0.001 else f"p={row['p']:.3f}"
         assert tile.caption == f"n={row['n']}{clusters}, {p}"
     means = panels["Saliency, biased-torch, by marker: mean share of attribution"]
     assert [tile.method for tile in means.tiles] == ["everybody", "absent", "present"]

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import get_args
@@ -22,7 +23,7 @@ from audit.run import Run
 from reports import write_report
 from reports.document import build_document
 from reports.nodes import Block, Cell, Code, Column, Document, FigureBlock, Paragraph, Section, Table
-from reports.pdf import WORDS, render_pdf
+from reports.pdf import render_pdf
 from reports.pdf_tables import divide, tied
 from reports.pdf_text import BREAK, Fonts, Typesetter, breakable, find_fonts, fitted
 from tests.reports.conftest import Change
@@ -148,7 +149,7 @@ def test_incomplete_stands_on_page_one_and_on_all_others(changed: Change) -> Non
 def test_a_complete_run_has_no_banner(sample_pdf: bytes) -> None:
     pages = read(sample_pdf).split("\f")
     assert not any("INCOMPLETE" in page for page in pages)
-    assert "Contents" in pages[0]
+    assert "Contents" in pages[1]
 
 
 def test_every_kind_of_block_is_printed() -> None:
@@ -222,16 +223,19 @@ def test_the_first_page_says_which_characters_are_missing() -> None:
     assert "code points" not in read(made(Paragraph("Latin, Ελληνικά, кириллица, עברית, العربية ✓ ▲ ✕ ≤")))
 
 
-def test_a_language_without_a_font_is_refused() -> None:
-    words = {**WORDS, "contents": "\U00013000"}  # no font at hand has hieroglyphs
-    with pytest.raises(InputError, match="lack 1 characters of a report in 'egy'"):
-        render_pdf(document(), created=MOMENT, language="egy", words=words)
+def test_a_language_without_a_font_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = find_fonts()
+    latin = Fonts(whole.families[:2], whole.folders[:1], whole.characters[:2], chinese=False)
+    monkeypatch.setattr("reports.pdf.find_fonts", lambda: latin)
+    assert render_pdf(document(), created=MOMENT).startswith(b"%PDF")
+    with pytest.raises(InputError, match=r"lack \d\d characters of a report in 'zh'") as refused:
+        render_pdf(replace(document(), language="zh"), created=MOMENT)
+    assert "noto-cjk-sans-otc" in str(refused.value)
 
 
 @pytest.mark.skipif(not find_fonts().chinese, reason="noto-cjk-sans-otc is not installed")
 def test_chinese_is_set_in_its_own_font() -> None:
-    words = {**WORDS, "contents": "目录", "page": "第 {page} 页，共 {pages} 页"}
-    pdf = render_pdf(document("肤色：深"), created=MOMENT, language="zh", words=words)
+    pdf = render_pdf(replace(document("肤色：深"), language="zh"), created=MOMENT)
     assert b"NotoSansCJKsc" in pdf
     assert b"/Lang(zh)" in pdf
 
@@ -254,6 +258,7 @@ def test_breaks_add_nothing_else(word: str, limit: int) -> None:
         ("groups:model=a", 8, ["groups:", "model=", "a"]),
         ("abcdefghijklm", 7, ["abcdef", "ghijkl", "m"]),
         ("abcdef\u0301ghijkl", 7, ["abcdef\u0301", "ghijkl"]),
+        ("中" * 9 + "abcdefghij，" + "中" * 9, 7, ["中" * 9 + "abcdef", "ghij，" + "中" * 9]),
     ],
 )
 def test_where_words_break(word: str, limit: int, parts: list[str]) -> None:
@@ -288,6 +293,16 @@ def test_a_table_that_fits_is_one_part() -> None:
     assert part.widths == (12.0, 12.0, 12.0)  # a word of ten and two for the space between columns
     assert not part.fills
     assert part.scale == 1.0
+
+
+def test_a_column_of_chinese_is_as_wide_as_four_characters_or_its_longest_word() -> None:
+    columns = (Column("指标"), *(Column("x" * 17) for _ in range(6)))
+    names = ("真阳性率的差距（按肤色）", "图 biased-torch")
+    rows = tuple((Cell(name), *(Cell("1") for _ in range(6))) for name in names)
+    # The line is full, so no column gets more than it needs: here four of 1.75 and two for the space between columns,
+    assert divide(Table("", columns, rows[:1]))[0].widths[0] == 9.0
+    # here the twelve of the model's name.
+    assert divide(Table("", columns, rows))[0].widths[0] == 14.0
 
 
 def test_a_table_slightly_too_wide_is_set_smaller() -> None:

@@ -77,10 +77,12 @@ def test_a_small_document_by_hand() -> None:
                         "note": "",
                         "folded": False,
                         "source": "groups",
+                        "total": 0,
                     }
                 ],
             }
         ],
+        "language": "en",
     }
 
 

@@ -18,9 +18,10 @@ from audit.run.integrity import IntegrityError, table_digests
 from audit.run.tables import read_table, write_table
 from reports.bundle.canonical import ATTESTATION, ENVELOPE, MANIFEST
 from reports.bundle.make import Given, seal, write_bundle
-from reports.bundle.request import LEVELS, Request
+from reports.bundle.request import BUNDLE, LEVELS, Request, read_request
 from reports.bundle.signature import generate_key
 from reports.verify import verify
+from reports.verify.files import check_data
 from tests.derived_run import build_derived
 
 DAY = date(2026, 11, 25)
@@ -106,6 +107,21 @@ def test_a_bundle_is_the_same_twice(derived: Run, made: Made, tmp_path: Path, le
     assert {"results.json", "report.pdf", "modelcard.md", "mlbom.cdx.json", "crosswalk.json", MANIFEST} <= set(names)
 
 
+def test_the_version_of_the_bill_of_materials_is_remade(derived: Run, made: Made, tmp_path: Path) -> None:
+    """It is recorded in the request, without which verification would make the document of another version."""
+    write_bundle(derived, tmp_path / "newer", Request("public", DAY, mlbom="1.7"))
+    for folder, version in ((made("public", False), "1.6"), (tmp_path / "newer", "1.7")):
+        assert json.loads((folder / "mlbom.cdx.json").read_text(encoding="utf-8"))["specVersion"] == version
+        assert read_request(folder).mlbom == version
+    assert verify(tmp_path / "newer").problems == []
+    record = tmp_path / "newer" / BUNDLE
+    content = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps({**content, "mlbom": "1.5"}), encoding="utf-8")
+    assert any("CycloneDX version is '1.5', allowed: 1.6, 1.7" in text for text in verify(record.parent).problems)
+    record.write_text(json.dumps({key: value for key, value in content.items() if key != "mlbom"}), encoding="utf-8")
+    assert read_request(record.parent).mlbom == "1.6"  # a bundle made before there was a choice
+
+
 def test_a_zip_is_the_same_twice_and_verifies(derived: Run, tmp_path: Path) -> None:
     request = Request("public", DAY)
     first, second = tmp_path / "one.zip", tmp_path / "two.zip"
@@ -185,6 +201,20 @@ def test_images_at_hand_are_compared_at_the_internal_level(derived: Run, made: M
     assert any("is missing" in problem for problem in found.problems)
     found = verify(made("public", False), data=tmp_path)
     assert any("holds no digest" in text for check in found.checks for text in check.unseen)
+
+
+@pytest.mark.parametrize(
+    "source", [{"huggingface": "saved"}, {"torchvision": {"name": "FakeData"}}, {"huggingface": "withheld"}]
+)
+def test_images_of_a_dataset_are_not_comparable_with_files(
+    derived: Run, tmp_path: Path, source: dict[str, object]
+) -> None:
+    """Their names are places in the dataset: that no file bears them says nothing."""
+    data = {**derived.record["config"]["data"], "manifest": None, **source}
+    config = {**derived.record["config"], "data": data}
+    found = check_data(Run(derived.path, {**derived.record, "config": config}), tmp_path)
+    assert (found.said, found.problems) == ("not comparable", ())
+    assert "came from a dataset of" in found.unseen[0]
 
 
 def test_the_public_level_holds_no_row_and_no_name(derived: Run, made: Made) -> None:
