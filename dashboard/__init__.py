@@ -1,4 +1,4 @@
-"""The dashboard: a local, read-only Streamlit app over run folders, and how to start it.
+"""The dashboard: a Streamlit app over run folders, which it reads but for their statements; how to start it.
 
 Importing this package imports neither Streamlit nor Plotly; the server runs in a process of its own.
 """
@@ -13,13 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from dashboard.access import ADDRESS, Login, require_login
 from dashboard.server import Server
 
-__all__ = ["launch"]
+__all__ = ["launch", "require_login"]
 
 
-def launch(runs_dir: Path, port: int | None = None, *, open_browser: bool = True) -> int:
-    """Serve the dashboard on 127.0.0.1 until it is ended with Ctrl-C.
+def launch(
+    runs_dir: Path,
+    port: int | None = None,
+    *,
+    address: str = ADDRESS,
+    login: Login | None = None,
+    open_browser: bool = True,
+) -> int:
+    """Serve the dashboard until it is ended with Ctrl-C.
 
     Parameters
     ----------
@@ -27,8 +35,12 @@ def launch(runs_dir: Path, port: int | None = None, *, open_browser: bool = True
         A run folder, or a folder of run folders.
     port : int, optional
         Port to listen on; by default 8501, or a free one where that is taken.
+    address : str
+        Address to listen on; by default only this machine reaches it.
+    login : Login, optional
+        From `require_login`: who enters, and how they log in. Needed on every other address.
     open_browser : bool
-        Whether to open the page in the user's browser.
+        Whether to open the page in the user's browser; never done with a login.
 
     Returns
     -------
@@ -38,13 +50,16 @@ def launch(runs_dir: Path, port: int | None = None, *, open_browser: bool = True
     Raises
     ------
     InputError
-        Streamlit or Plotly is not installed, the folder holds no run, or the port is taken.
+        As `dashboard.server.Server`.
     """
-    with _ended_by_signal(), Server(runs_dir, port) as server:
+    with _ended_by_signal(), Server(runs_dir, port, address, login) as server:
         try:
             server.wait_until_ready()
-            print(f"Dashboard: {server.url}  (this machine only; Ctrl-C ends it)", flush=True)
-            if open_browser:
+            where = f"{server.url}  (this machine only; Ctrl-C ends it)"
+            if login is not None:
+                where = f"{login.url}  (listens on {address}:{server.port}; only who is on the list; Ctrl-C ends it)"
+            print(f"Dashboard: {where}", flush=True)
+            if open_browser and login is None:
                 webbrowser.open(server.url)
             return server.wait()
         except KeyboardInterrupt:

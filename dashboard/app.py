@@ -9,32 +9,27 @@ import streamlit as st
 
 from audit.errors import FaircamError
 from audit.run import Run
-from dashboard import data, state
+from dashboard import data, login, review, state
+from dashboard.pages import FIRST, PAGES, file_of
 from dashboard.text import escape, run_date
 
 __all__ = ["main"]
-
-_PAGES = {
-    "overview": "Overview",
-    "fairness": "Fairness",
-    "explanations": "Explanations",
-    "provenance": "Provenance",
-}
 
 
 def main() -> None:
     """Show the page that the address names."""
     st.set_page_config(page_title="faircam", layout="wide", initial_sidebar_state="auto", menu_items=None)
+    if not login.admitted():
+        return
     state.start()
     page = st.navigation(
-        [
-            st.Page(f"views/{name}.py", title=title, url_path=name, default=name == "overview")
-            for name, title in _PAGES.items()
-        ]
+        [st.Page(file_of(name), title=title, url_path=name, default=name == FIRST) for name, title in PAGES.items()]
     )
     try:
-        run = _pick_run()
-        st.set_page_config(page_title=f"{page.title} – {run.name} – faircam")
+        if page.title != PAGES[FIRST]:
+            run = _pick_run()
+            st.set_page_config(page_title=f"{page.title} – {run.name} – faircam")
+            review.under_review(run, page.url_path)
         page.run()
     except FaircamError as error:
         st.error(escape(str(error)))
@@ -50,7 +45,7 @@ def _pick_run() -> Run:
         chosen = state.choose("Run", "run", list(by_name), show=_titles(by_name).__getitem__)
         run = data.select(by_name[chosen])
         st.caption(escape(f"{run.path.name}, made {run_date(run)} with faircam {run.record.get('faircam', '?')}"))
-        st.caption("Read-only. The address of every view can be kept and shared on this machine.")
+        st.caption("Runs are only read, but for their statements. The address of every view can be kept.")
     if not run.complete:
         _incomplete(run)
     return run

@@ -1,4 +1,7 @@
-"""Reading runs for the pages, cached by file and time of change. Only the columns and rows asked for are read."""
+"""Reading runs for the pages, cached by file and time of change. Only the columns and rows asked for are read.
+
+What is kept is bounded in bytes, not in entries: a thousand small choices may stay, a few large ones may not.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ __all__ = [
     "digest",
     "distinct",
     "explained_ids",
+    "explained_predictions",
     "find",
     "maps",
     "open_cached",
@@ -34,6 +38,10 @@ __all__ = [
 
 Filter = tuple[str, str, Any]
 _CURRENT = "_faircam_run"
+_TABLES, _MAPS = "192MB", "96MB"
+"""Most memory, over all sessions, for rows and for maps that were read."""
+
+_OUTCOME = ("model", "image_id", "label", "predicted", "confidence", "status")
 
 
 def find() -> list[Path]:
@@ -83,7 +91,7 @@ def table(
     return _table(str(run.path), name, _stamp(run.path / "tables" / f"{name}.parquet"), columns, filters)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@st.cache_data(max_size=_TABLES, show_spinner=False)
 def _table(
     path: str,
     name: str,
@@ -108,7 +116,7 @@ def distinct(run: Run, name: str, columns: tuple[str, ...], filters: tuple[Filte
     return _distinct(str(run.path), name, _stamp(run.path / "tables" / f"{name}.parquet"), columns, filters)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@st.cache_data(max_size="32MB", show_spinner=False)
 def _distinct(
     path: str, name: str, stamp: int, columns: tuple[str, ...], filters: tuple[Filter, ...] | None
 ) -> pd.DataFrame:
@@ -124,11 +132,26 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def counts(run: Run, attribute: str) -> pd.DataFrame:
-    """Images by group and label: columns ``group``, ``label``, ``images``; only images that were usable."""
-    frame = table(run, "images", ("label", "status", f"attr_{attribute}"), (("status", "=", "ok"),))
-    if frame.empty:
+    """Images by group and label: columns ``group``, ``label``, ``images``; only images that were usable.
+
+    They are read from the small table `coverage`; only of a run that is older than that are the images counted.
+    """
+    wanted = (("attribute", "=", attribute),)
+    covered = table(run, "coverage", ("group", "label", "images", "failed"), wanted)
+    if covered.empty:
+        return _counts(str(run.path), changed(run, "images"), attribute)
+    usable = covered.assign(images=covered["images"] - covered["failed"])
+    kept = usable["label"].notna() & (usable["images"] > 0)
+    return usable.loc[kept, ["group", "label", "images"]].reset_index(drop=True)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _counts(path: str, stamp: int, attribute: str) -> pd.DataFrame:
+    run, column = _opened(path), f"attr_{attribute}"
+    if not stamp:
         return pd.DataFrame({"group": [], "label": [], "images": []})
-    grouped = frame.groupby([f"attr_{attribute}", "label"], sort=True, observed=True).size()
+    frame = run.table("images", columns=["label", column], filters=[("status", "=", "ok")])
+    grouped = frame.groupby([column, "label"], sort=True, observed=True).size()
     return grouped.rename("images").rename_axis(["group", "label"]).reset_index()
 
 
@@ -140,8 +163,27 @@ def attributes(run: Run) -> list[str]:
 
 def explained_ids(run: Run) -> list[str]:
     """Images for which explanations were asked, each once, in order."""
-    frame = table(run, "explanations", ("image_id",))
-    return [str(name) for name in frame["image_id"].drop_duplicates()]
+    return [str(name) for name in distinct(run, "explanations", ("image_id",))["image_id"]]
+
+
+def explained_predictions(run: Run) -> pd.DataFrame:
+    """What every model says of the images for which explanations were asked.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``image_id``, ``label``, ``predicted``, ``confidence``, ``status``; no probabilities.
+    """
+    return _explained(str(run.path), changed(run, "explanations"), changed(run, "predictions"))
+
+
+@st.cache_data(max_size="64MB", show_spinner=False)
+def _explained(path: str, explained: int, predicted: int) -> pd.DataFrame:
+    run = _opened(path)
+    names = explained_ids(run) if explained else []
+    if not names or not predicted:
+        return pd.DataFrame({column: [] for column in _OUTCOME})
+    return run.table("predictions", columns=list(_OUTCOME), filters=[("image_id", "in", names)])
 
 
 def maps(run: Run, model: str, method: str, image_ids: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -149,7 +191,7 @@ def maps(run: Run, model: str, method: str, image_ids: tuple[str, ...]) -> dict[
     return _maps(str(run.path), _stamp(run.path / "shards" / model), model, method, image_ids)
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
+@st.cache_data(max_size=_MAPS, show_spinner=False)
 def _maps(path: str, stamp: int, model: str, method: str, image_ids: tuple[str, ...]) -> dict[str, np.ndarray]:
     places = _places(path, stamp, model)
     files = dict.fromkeys(places[name] for name in image_ids if name in places)

@@ -75,12 +75,9 @@ def written_tables(run: Run) -> list[str]:
     return [name for name in TABLES if run.has(name)]
 
 
-def report_bytes(run: Run) -> bytes:
-    """The HTML report: the one in the run folder, else made now in a temporary folder; the run is not changed."""
-    path = run.path / "report.html"
-    if path.is_file():
-        return path.read_bytes()
+def report_bytes(run: Run, format: str = "html") -> bytes:
+    """A report, made now in a temporary folder: the run is not changed, and an older report in it is not taken."""
     from reports import write_report
 
     with tempfile.TemporaryDirectory() as folder:
-        return Path(write_report(run, Path(folder) / "report.html", "html")).read_bytes()
+        return Path(write_report(run, Path(folder) / "report", format)).read_bytes()

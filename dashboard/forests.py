@@ -28,8 +28,9 @@ def same_class(frame: pd.DataFrame, name: str | None) -> pd.Series:
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows by group name, numbers in names counted as numbers, images without a group last."""
-    order = sorted(range(len(rows)), key=lambda place: _natural(str(rows["group"].iloc[place])))
-    return rows.iloc[order]
+    names = [str(name) for name in rows["group"]]
+    keys = {name: _natural(name) for name in set(names)}
+    return rows.iloc[sorted(range(len(names)), key=lambda place: keys[names[place]])]
 
 
 def _natural(name: str) -> tuple[bool, list[tuple[int, str]]]:

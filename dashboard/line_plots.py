@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import plotly.graph_objects as go
 
 from dashboard.plots import dress
@@ -14,9 +16,11 @@ __all__ = ["lines"]
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _MARKED = 20
+_KEPT = 128
 _HEIGHTS = {True: 250, False: 340}
 
 
+@lru_cache(_KEPT)
 def lines(figure: LinesFigure, theme: Theme) -> go.Figure:
     """A line a name, told from others by colour, dashes and marker, with intervals where there are some.
 
@@ -25,6 +29,11 @@ def lines(figure: LinesFigure, theme: Theme) -> go.Figure:
     figure : LinesFigure
     theme : Theme
         Colours of the mode that is shown.
+
+    Returns
+    -------
+    go.Figure
+        The same object for the same arguments: not to be changed.
     """
     drawn = go.Figure()
     if figure.diagonal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def overlay(
     shown = kept(data, look.top)
     level = levels(data, look.scale, limit)
     index = np.rint((level + 1) * 127.5 if signed else level * 255).astype(np.int64)
-    painted = colours(DIVERGING if signed else UNSIGNED)[index]
+    painted = _scale(signed=signed)[index]
     if under is None:
         return np.asarray(np.where(shown[..., None], painted, _EMPTY), np.uint8)
     grey = np.asarray(Image.fromarray(under).convert("L"), np.float32)[..., None].repeat(3, axis=2)
@@ -172,10 +173,13 @@ def reach(values: Iterable[npt.ArrayLike], *, signed: bool) -> float:
     return found
 
 
-def png(pixels: Bytes) -> bytes:
-    """A picture as a PNG file, made quickly rather than small: it travels on this machine only."""
+def png(pixels: Bytes, width: int | None = None) -> bytes:
+    """A picture as a PNG file, no wider than asked, made quickly rather than small: it travels on this machine only."""
+    drawn = Image.fromarray(pixels)
+    if width is not None and width < drawn.width:
+        drawn = drawn.resize((width, round(drawn.height * width / drawn.width)), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
+    drawn.save(stream, format="PNG", compress_level=1)
     return stream.getvalue()
 
 
@@ -185,12 +189,17 @@ def cells(values: npt.ArrayLike, limit: float, *, signed: bool, side: int = SIDE
     level = np.clip(data / limit if limit > 0 else data * 0, -1 if signed else 0, 1)
     index = np.rint((level + 1) * 127.5 if signed else level * 255).astype(np.int64)
     each = max(1, round(side / max(data.shape)))
-    return colours(DIVERGING if signed else UNSIGNED)[index].repeat(each, axis=0).repeat(each, axis=1)
+    return _scale(signed=signed)[index].repeat(each, axis=0).repeat(each, axis=1)
 
 
 def legend(*, signed: bool) -> Bytes:
     """A colour scale as a strip, low values to the left."""
-    return np.repeat(colours(DIVERGING if signed else UNSIGNED)[None], 14, axis=0)
+    return np.repeat(_scale(signed=signed)[None], 14, axis=0)
+
+
+@cache
+def _scale(*, signed: bool) -> Bytes:
+    return colours(DIVERGING if signed else UNSIGNED)
 
 
 def _enlarged(values: npt.ArrayLike, size: tuple[int, int], *, signed: bool) -> Floats:

@@ -12,10 +12,9 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from audit.run import Run
-from dashboard import data
 from dashboard.text import csv_name, escape
 from dashboard.theme import BADGE_COLOURS
-from reports.format import clean, plain, status_words
+from reports.format import clean, plain
 from reports.palette import DARK, LIGHT, Theme, verdict_style
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "facts",
     "mode",
     "model_notice",
-    "problems_table",
 ]
 
 _SHOWN_ROWS = 1000
@@ -54,17 +52,6 @@ def facts(rows: Mapping[str, Any]) -> None:
     frame = pd.DataFrame({"Item": list(rows), "Value": [clean(value) for value in rows.values()]}, dtype="str")
     columns = {"Item": st.column_config.TextColumn(width=190), "Value": st.column_config.TextColumn(width=480)}
     st.dataframe(frame, hide_index=True, column_config=columns, height="content")
-
-
-def problems_table(run: Run) -> None:
-    """Every image, group or check that did not make it, with the reason."""
-    frame = data.table(run, "problems")
-    if frame.empty:
-        written = run.has("problems")
-        st.info("No image, group or check failed." if written else "No table of problems was written yet.")
-        return
-    st.text(f"{len(frame)} images, groups or checks did not make it. None is part of a number on these pages.")
-    data_table(run, frame.assign(status=frame["status"].map(status_words)), "problems")
 
 
 def data_table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from textwrap import wrap
 
 import pandas as pd
@@ -15,6 +16,8 @@ from reports.palette import GROUP_COLOURS, Theme
 
 __all__ = ["dress", "forest", "label_bars"]
 
+_KEPT = 128
+"""Charts that are kept, as most of a page stays when one filter moves."""
 _ROW = 44
 _LINE = 16
 _LINE_SIGNS = 38
@@ -24,6 +27,7 @@ _STYLES = {"none": ("circle", "accent"), "worst": ("diamond", "second"), "whole"
 _NAMES = {"none": "group", "worst": "worst group", "whole": "everybody"}
 
 
+@lru_cache(_KEPT)
 def forest(figure: ForestFigure, theme: Theme) -> go.Figure:
     """Forest plot: a row a group, value and interval, n under the name; undefined rows say why.
 
@@ -32,6 +36,11 @@ def forest(figure: ForestFigure, theme: Theme) -> go.Figure:
     figure : ForestFigure
     theme : Theme
         Colours of the mode that is shown.
+
+    Returns
+    -------
+    go.Figure
+        The same object for the same arguments: not to be changed.
     """
     rows = figure.rows
     drawn = go.Figure()
@@ -163,16 +172,26 @@ def _tick(row: ForestRow, theme: Theme) -> str:
 
 def dress(drawn: go.Figure, theme: Theme, height: int) -> None:
     """What every chart has in common: quiet grid, legend above, no zooming by accident."""
-    drawn.update_layout(
-        height=height,
-        margin={"l": 8, "r": 12, "t": 36, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": theme.ink, "size": 13, "family": '"Source Sans", sans-serif'},
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left", "traceorder": "normal"},
-        showlegend=True,
-        dragmode=False,
-        hoverlabel={"bgcolor": theme.raised, "font": {"color": theme.ink}, "bordercolor": theme.line},
+    drawn.update_layout(template=_template(theme), height=height)
+
+
+@lru_cache
+def _template(theme: Theme) -> go.layout.Template:
+    """The one template of all charts, made once a mode: Plotly takes long to check what it is told."""
+    axis = {"gridcolor": theme.grid, "linecolor": theme.line, "zeroline": False, "automargin": True, "fixedrange": True}
+    axis |= {"title": {"standoff": 12}}
+    return go.layout.Template(
+        layout={
+            "margin": {"l": 8, "r": 12, "t": 36, "b": 8},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": GROUP_COLOURS,
+            "font": {"color": theme.ink, "size": 13, "family": '"Source Sans", sans-serif'},
+            "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+            "showlegend": True,
+            "dragmode": False,
+            "hoverlabel": {"bgcolor": theme.raised, "font": {"color": theme.ink}, "bordercolor": theme.line},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
     )
-    drawn.update_xaxes(gridcolor=theme.grid, linecolor=theme.line, zeroline=False, automargin=True, fixedrange=True)
-    drawn.update_yaxes(linecolor=theme.line, zeroline=False, automargin=True, fixedrange=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
+import streamlit as st
 
 from audit.run import Run
 from dashboard import data
@@ -68,13 +70,19 @@ def outcome_options(run: Run) -> list[str]:
 
 def explained_images(run: Run) -> pd.DataFrame:
     """One row an explained image: ``image_id``, ``label``, attributes, and ``predicted:`` and ``confidence:MODEL``."""
-    names = tuple(data.explained_ids(run))
+    stamps = tuple(data.changed(run, name) for name in ("images", "predictions", "explanations"))
+    return _explained_images(str(run.path), stamps)
+
+
+@st.cache_data(max_size="64MB", show_spinner=False)
+def _explained_images(path: str, stamps: tuple[int, ...]) -> pd.DataFrame:  # noqa: ARG001  part of the cache's key
+    run = data.open_cached(Path(path))
+    names = data.explained_ids(run)
     if not names:
         return pd.DataFrame({"image_id": [], "label": []})
-    only = (("image_id", "in", names),)
-    columns = ("image_id", "label", *(f"attr_{name}" for name in data.attributes(run)))
-    images = data.table(run, "images", columns, only)
-    made = data.table(run, "predictions", ("model", "image_id", *_PREDICTED), only)
+    columns = ["image_id", "label", *(f"attr_{name}" for name in data.attributes(run))]
+    images = run.table("images", columns=columns, filters=[("image_id", "in", names)])
+    made = data.explained_predictions(run)
     for model in run.models:
         found = made[made["model"] == model].drop_duplicates("image_id").set_index("image_id")
         images = images.assign(**{f"{name}:{model}": images["image_id"].map(found[name]) for name in _PREDICTED})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -18,12 +19,10 @@ from types import TracebackType
 
 from audit.errors import FaircamError, InputError
 from audit.run import find_runs
+from dashboard.access import ADDRESS, ALLOW_LIST_VARIABLE, Login, is_loopback
 from dashboard.theme import theme_options
 
 __all__ = ["ADDRESS", "RUNS_VARIABLE", "Server", "command"]
-
-ADDRESS = "127.0.0.1"
-"""The only address that is ever listened on."""
 
 RUNS_VARIABLE = "FAIRCAM_RUNS"
 """Environment variable that names the runs folder to the app."""
@@ -32,7 +31,6 @@ _FIRST_PORT = 8501
 _PATIENCE = 60.0
 _GRACE = 5.0
 _OPTIONS: dict[str, str] = {
-    "server.address": ADDRESS,
     "server.headless": "true",
     "server.fileWatcherType": "none",
     "server.runOnSave": "false",
@@ -40,7 +38,8 @@ _OPTIONS: dict[str, str] = {
     "server.enableXsrfProtection": "true",
     "server.enableStaticServing": "false",
     "server.maxUploadSize": "1",
-    "browser.serverAddress": ADDRESS,
+    "server.enableAgentApi": "false",
+    "server.trustedUserHeaders": "{}",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
@@ -51,16 +50,30 @@ _OPTIONS: dict[str, str] = {
 }
 
 
-def command(port: int) -> list[str]:
+def command(port: int, address: str = ADDRESS, login: Login | None = None) -> list[str]:
     """Command line of the server process; its options outrank the user's own Streamlit settings."""
-    options = {**_OPTIONS, "server.port": str(port), "browser.serverPort": str(port), **theme_options()}
     app = Path(__file__).with_name("app.py")
-    flags = [f"--{name}={value}" for name, value in options.items()]
+    options = [("server.address", address), ("server.port", str(port)), *_OPTIONS.items(), *theme_options().items()]
+    flags = [f"--{name}={value}" for name, value in [*options, *_reachable_as(port, address, login)]]
     return [sys.executable, "-P", "-m", "streamlit", "run", str(app), *flags]
 
 
+def _reachable_as(port: int, address: str, login: Login | None) -> list[tuple[str, str]]:
+    """Options that name the hosts under which a browser may ask for pages: a strange name is refused."""
+    if login is None:
+        hosts = [("server.allowedHosts", name) for name in dict.fromkeys((ADDRESS, "localhost", address))]
+        return [*hosts, ("browser.serverAddress", address), ("browser.serverPort", str(port))]
+    return [
+        ("server.allowedHosts", login.host),
+        ("server.corsAllowedOrigins", login.origin),
+        ("browser.serverAddress", login.host),
+        ("server.baseUrlPath", login.base.strip("/")),
+        ("secrets.files", str(login.secrets)),
+    ]
+
+
 class Server:
-    """A Streamlit server over a runs folder, listening on the loopback address alone.
+    """A Streamlit server over a runs folder, listening on the loopback address unless a login is configured.
 
     Starts when it is made; use it as a context manager so that it always ends.
 
@@ -70,22 +83,31 @@ class Server:
         A run folder, or a folder of run folders.
     port : int, optional
         Port; by default 8501, or a free one where that is taken.
+    address : str
+        Address to listen on.
+    login : Login, optional
+        From `dashboard.access.require_login`; where it is left out, only this machine may be listened to.
 
     Raises
     ------
     InputError
-        Streamlit or Plotly is not installed, the folder holds no run, or the port is taken.
+        Streamlit or Plotly is not installed, the folder holds no run, the port is taken, this machine has no such
+        address, or others reach it and no login is given.
     """
 
-    def __init__(self, runs_dir: Path, port: int | None = None) -> None:
+    def __init__(
+        self, runs_dir: Path, port: int | None = None, address: str = ADDRESS, login: Login | None = None
+    ) -> None:
         _require_packages()
         folder = _require_runs(runs_dir)
-        self.port = _free_port() if port is None else _require_port(port)
-        self.url = f"http://{ADDRESS}:{self.port}"
+        if login is None and not is_loopback(address):
+            raise InputError(f"address {address} needs a login", fix="docs/dashboard.md says how")
+        self.port = _free_port(address) if port is None else _require_port(port, address)
+        self.url = _url(_local(address), self.port) + (login.base if login is not None else "")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in `stop`
         self.process = subprocess.Popen(  # noqa: S603  our own interpreter and file
-            command(self.port),
-            env=_environment(folder),
+            command(self.port, address, login),
+            env=_environment(folder, login),
             cwd=Path(__file__).parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -158,37 +180,54 @@ def _require_runs(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _require_port(port: int) -> int:
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _local(address: str) -> str:
+    """Address under which this machine reaches a server that listens on `address`."""
+    return {"0.0.0.0": ADDRESS, "::": "::1", "localhost": ADDRESS}.get(address, address)  # noqa: S104  looked up
+
+
+def _require_port(port: int, address: str) -> int:
     if not 1 <= port <= 65535:
         raise InputError(f"port {port} does not exist; ports are 1 to 65535")
-    if not _is_free(port):
-        raise InputError(f"port {port} is taken on {ADDRESS}", fix="name another --port, or none for a free one")
+    if _bound(address, port) is None:
+        raise InputError(f"port {port} is taken on {address}", fix="name another --port, or none for a free one")
     return port
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ADDRESS, port))
-        except OSError:
-            return False
-        return True
+def _free_port(address: str) -> int:
+    return _bound(address, _FIRST_PORT) or _bound(address, 0) or _FIRST_PORT
 
 
-def _free_port() -> int:
-    if _is_free(_FIRST_PORT):
-        return _FIRST_PORT
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((ADDRESS, 0))
-        return int(probe.getsockname()[1])
+def _bound(address: str, port: int) -> int | None:
+    """Port that can be listened on, 0 standing for any; None where it is taken.
+
+    Raises
+    ------
+    InputError
+        This machine has no such address.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise InputError(f"this machine has no address '{address}'", fix="name one of its own as --host") from None
+        return None
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """The child's environment: where the runs are, and where these packages were imported from."""
+def _environment(folder: Path, login: Login | None) -> dict[str, str]:
+    """The child's environment: where the runs and the allow-list are, and where these packages come from."""
     home = str(Path(__file__).resolve().parent.parent)
     paths = [home, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, RUNS_VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(paths)}
+    rest = {name: value for name, value in os.environ.items() if name != ALLOW_LIST_VARIABLE}
+    listed = {} if login is None else {ALLOW_LIST_VARIABLE: str(login.allow_list)}
+    return {**rest, **listed, RUNS_VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _healthy(url: str) -> bool:

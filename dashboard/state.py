@@ -7,14 +7,28 @@ from what this session last wrote there (a link was followed); else the widget d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import streamlit as st
 
 from dashboard.text import escape
 
-__all__ = ["choose", "drop", "hold", "number", "page_number", "publish", "put", "several", "span", "start", "tabs"]
+__all__ = [
+    "carry",
+    "choose",
+    "drop",
+    "hold",
+    "number",
+    "page_number",
+    "publish",
+    "put",
+    "several",
+    "span",
+    "start",
+    "tabs",
+    "text",
+]
 
 _MEMORY = "_faircam_memory"
 _PUBLISHED = "_faircam_published"
@@ -55,13 +69,19 @@ def put(key: str, value: str, **further: str) -> None:
             st.session_state[name] = chosen
 
 
-def hold(key: str, options: Sequence[str], default: str) -> str:
+def hold(key: str, options: Container[str], default: str) -> str:
     """Selection without a widget of its own, such as an image picked from thumbnails."""
     value = _wanted(key)
     if value not in options:
         _warn_unknown(key, value, default)
         value = default
     return _keep(key, str(value))
+
+
+def carry(key: str) -> str | None:
+    """Selection that goes along from page to page until it is put to nothing; None where there is none."""
+    value = _wanted(key)
+    return _keep(key, str(value)) if value else None
 
 
 def choose(
@@ -117,6 +137,12 @@ def several(label: str, key: str, options: Sequence[str], *, show: Callable[[str
     chosen = [name for name in options if name in picked]
     _keep(key, ",".join(chosen) or "all")
     return chosen or list(options)
+
+
+def text(label: str, key: str, *, placeholder: str = "") -> str:
+    """Line of text whose value is part of the address."""
+    st.session_state[key] = str(_wanted(key) or "")
+    return _keep(key, st.text_input(label, key=key, placeholder=placeholder or None))
 
 
 def tabs(

@@ -10,7 +10,7 @@ from typing import Any
 from audit.run import Run
 from reports.format import clean, short
 
-__all__ = ["csv_name", "escape", "image_tail", "mark_up", "run_date"]
+__all__ = ["csv_name", "escape", "file_name", "image_tail", "mark_up", "run_date"]
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -45,9 +45,14 @@ def run_date(run: Run) -> str:
 
 
 def csv_name(run: Run, model: str, what: str) -> str:
-    """File name of a download: what it is, of which run and model, from which day."""
+    """File name of a downloaded table."""
+    return f"{file_name(run, model, what)}.csv"
+
+
+def file_name(run: Run, model: str, what: str) -> str:
+    """Name of a file, without its ending: what it is, of which run and model, from which day."""
     parts = ["faircam", run.name, model, what, run_date(run)]
-    return "_".join(_slug(part) for part in parts) + ".csv"
+    return "_".join(_slug(part) for part in parts)
 
 
 def _slug(text: str) -> str:

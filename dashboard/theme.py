@@ -38,12 +38,14 @@ def theme_options() -> dict[str, str]:
 
 
 def _mode(mode: str, theme: Theme) -> dict[str, str]:
+    text = _LIGHT_INK if mode == "light" else theme.ink
     options = {
         "primaryColor": theme.accent,
         "backgroundColor": theme.page,
         "secondaryBackgroundColor": theme.raised,
-        "textColor": _LIGHT_INK if mode == "light" else theme.ink,
+        "textColor": text,
         "linkColor": theme.accent,
+        "codeTextColor": text,
         "borderColor": theme.line,
         "dataframeBorderColor": theme.line,
         "dataframeHeaderBackgroundColor": theme.raised,

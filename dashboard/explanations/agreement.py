@@ -28,7 +28,7 @@ _MEASURES = {
     "distance": "distance of the mass, 0 to 2",
 }
 _WHEN = {"all": "all images", "same": "both predict the same", "different": "predictions differ"}
-_PER_PAGE = 24
+_PER_PAGE = 12
 _WIDTH = 132
 
 

@@ -142,6 +142,6 @@ def _thumbnail(run: Run, image_id: str, words: str, *, picked: bool) -> None:
             help=escape(f"Compare models on {image_id}"),
             on_click=state.put,
             args=("image", image_id),
-            type="primary" if picked else "tertiary",
+            type="secondary" if picked else "tertiary",
             width="stretch",
         )

@@ -57,7 +57,8 @@ def one_image(run: Run, images: pd.DataFrame, image_id: str) -> None:
     with right:
         by = state.tabs("Arrangement", "rows", list(_ROWS), show=_ROWS.__getitem__)
     legends(run, methods, look)
-    predicted = data.table(run, "predictions", filters=(("image_id", "=", image_id),))
+    made = data.explained_predictions(run)
+    predicted = made[made["image_id"] == image_id]
     under = overlays.picture(run.thumbnail(image_id))
     view = _View(run, image_id, under, look, _tiles(run, explained, image_id, methods), methods, predicted)
     if by == "method":

@@ -109,10 +109,13 @@ def _model(run: Run, among: Among, rows: pd.DataFrame, model: str, tops: dict[st
         st.info(escape(f"No mean map of {title(run, among.method)} was made for {model}."))
         return
     shown = groups if len(groups) <= _MOST else [*groups[: _MOST - 1], groups[-1]]
+    drawn: dict[str, list[dict[str, Any]]] = {name: [] for name in shown}
+    for row in data.records(rows[rows["group"].isin(shown)]):
+        drawn[str(row["group"])].append(row)
     with st.container(horizontal=True, gap="small", key=f"means_{model}"):
         for group in shown:
             with st.container(width=_SIDE, gap="xsmall"):
-                for row in data.records(rows[rows["group"] == group]):
+                for row in drawn[group]:
                     _picture(run, among.method, row, tops[str(row["kind"])])
     if len(groups) > _MOST:
         st.caption(f"{_MOST} of {len(groups)} groups are drawn; the table holds all.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,7 +36,9 @@ class Stamp:
     text : str
         Why, in a sentence.
     checks : DataFrame
-        Rows of table `stamps` but the overall one.
+        Rows of table `stamps` but the overall one; shared between sessions, so not to be changed.
+    lines : tuple of str
+        The checks in words, as Markdown.
     """
 
     model: str
@@ -43,18 +46,25 @@ class Stamp:
     mark: Mark
     text: str
     checks: pd.DataFrame
+    lines: tuple[str, ...] = ()
 
 
 def find_stamp(run: Run, model: str, method: str) -> Stamp:
     """The stamp that the run holds, or one that says that there is none."""
-    rows = data.table(run, "stamps", filters=(("model", "=", model), ("method", "=", method)))
+    return _find(str(run.path), data.changed(run, "stamps"), model, method)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _find(path: str, stamp: int, model: str, method: str) -> Stamp:
+    rows = data.open_cached(Path(path)).table("stamps", filters=[("model", "=", model), ("method", "=", method)])
     overall = rows[rows["check"] == OVERALL]
     checks = rows[rows["check"] != OVERALL]
-    if overall.empty:
+    if not stamp or overall.empty:
         return Stamp(model, method, stamp_mark("not_measured"), _NOT_STAMPED, checks)
     first = overall.iloc[0]
     mark = stamp_mark(str(first["result"]))
-    return Stamp(model, method, mark, str(first["text"]), checks)
+    lines = tuple(_line(row) for row in data.records(checks))
+    return Stamp(model, method, mark, str(first["text"]), checks, lines)
 
 
 def show_stamp(run: Run, stamp: Stamp, key: str) -> None:
@@ -65,9 +75,8 @@ def show_stamp(run: Run, stamp: Stamp, key: str) -> None:
     ):
         st.markdown(f"**{escape(words)}** {stamp.mark.badge}")
         st.text(clean(stamp.text).replace("`", ""))
-        lines = [_line(row) for row in data.records(stamp.checks)]
-        if lines:
-            st.markdown("\n".join(lines))
+        if stamp.lines:
+            st.markdown("\n".join(stamp.lines))
         st.caption(LIMITS)
         st.caption(escape(f"{title(run, stamp.method)}: {definition(run, stamp.method)}"))
 

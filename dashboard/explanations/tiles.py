@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from audit.run import Run
-from dashboard import overlays
+from dashboard import data, overlays
 from dashboard.explanations.stamps import Stamp, find_stamp, show_stamp
 from dashboard.explanations.words import is_signed, title
 from dashboard.overlays import Bytes, Look
@@ -61,7 +61,7 @@ def image_tile(image_id: str, under: Bytes | None, width: int = TILE) -> None:
             st.info("No picture was kept.")
         else:
             st.image(
-                overlays.png(under),
+                overlays.png(under, width),
                 width=min(width, under.shape[1]),
                 alt=clean(f"Image {image_id}"),
                 output_format="PNG",
@@ -76,10 +76,11 @@ def map_tile(run: Run, tile: Tile, image_id: str, under: Bytes | None, look: Loo
         if tile.raw is None:
             st.info("No map was kept.")
         else:
-            signed = is_signed(run, tile.method)
-            drawn = overlays.overlay(tile.raw, under, look, signed=signed, limit=tile.limit)
+            about = (str(run.path), data.changed(run, "explanations"), tile.model, tile.method, image_id)
+            shown = (*astuple(look), tile.limit, is_signed(run, tile.method), tile.width)
+            picture, width = _drawn(about, shown, tile.raw, under)
             alt = f"{title(run, tile.method)} of {tile.model} on image {image_id}, {caption(tile)}"
-            st.image(overlays.png(drawn), width=min(tile.width, drawn.shape[1]), alt=clean(alt), output_format="PNG")
+            st.image(picture, width=width, alt=clean(alt), output_format="PNG")
         st.markdown(f"**{escape(tile.heading)}**")
         stamp = tile.stamp or find_stamp(run, tile.model, tile.method)
         show_stamp(run, stamp, f"{tile.model}_{tile.method}_{image_id}")
@@ -89,6 +90,19 @@ def map_tile(run: Run, tile: Tile, image_id: str, under: Bytes | None, look: Loo
             else ""
         )
         st.caption(escape(caption(tile) + scale))
+
+
+@st.cache_data(max_size="48MB", show_spinner=False)
+def _drawn(
+    about: tuple[str, int, str, str, str],  # noqa: ARG001  part of the cache's key, in place of the arrays
+    shown: tuple[float, float, str, float, bool, int],
+    _raw: np.ndarray,
+    _under: Bytes | None,
+) -> tuple[bytes, int]:
+    """A map over its image as a PNG file no wider than its tile, and its width."""
+    opacity, top, scale, limit, signed, width = shown
+    drawn = overlays.overlay(_raw, _under, Look(opacity, top, scale), signed=signed, limit=limit)
+    return overlays.png(drawn, width), min(width, drawn.shape[1])
 
 
 def caption(tile: Tile) -> str:

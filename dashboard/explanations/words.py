@@ -179,5 +179,5 @@ def not_measured(run: Run, section: str, what: str) -> str:
     """Why a part of the page is empty: it was not asked for, or nothing came of it."""
     config = run.record.get("config") or {}
     if config.get(section):
-        return f"{what} could not be measured on any image; the Problems list on the Overview says why."
+        return f"{what} could not be measured on any image; “Problems and copies” on Robustness and data says why."
     return f"{what} was not measured in this run; add `{section}:` to the config."

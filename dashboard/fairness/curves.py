@@ -11,10 +11,14 @@ from dashboard.fairness.choice import WHOLE, Choice, file_name
 from dashboard.forests import EVERYBODY, in_order
 from dashboard.line_plots import lines
 from dashboard.text import escape
+from reports.figures import LinesFigure
 from reports.format import metric_words, plain, status_words
 from reports.sections.calibration import curve_points, reliability_figure, threshold_figure
 
 __all__ = ["curves"]
+
+About = tuple[str, int, str, str]
+"""Run, time of change, model and attribute: what a kept figure hangs on."""
 
 _MOST = 12
 _COLUMNS = 3
@@ -48,15 +52,16 @@ def _reliability(choice: Choice, table: pd.DataFrame) -> None:
     )
     whole = table[table["attribute"] == WHOLE]
     own = table[table["attribute"] == choice.attribute] if choice.attribute != WHOLE else table.iloc[:0]
+    groups = _groups(own)
     named = [(EVERYBODY, whole, -1)]
-    named += [(group, own[own["group"] == group], style) for style, group in enumerate(_groups(own))]
-    for start in range(0, len(named[: _MOST + 1]), _COLUMNS):
-        row = named[: _MOST + 1][start : start + _COLUMNS]
+    named += [(group, own[own["group"] == group], style) for style, group in enumerate(groups[:_MOST])]
+    for start in range(0, len(named), _COLUMNS):
+        row = named[start : start + _COLUMNS]
         for place, (group, part, style) in zip(st.columns(_COLUMNS), row, strict=False):
             with place:
-                _small(group, part, style)
-    if len(named) > _MOST + 1:
-        st.caption(f"The first {_MOST} of {len(named) - 1} groups are drawn; the table holds all.")
+                _small(_about(choice), group, part, style)
+    if len(groups) > _MOST:
+        st.caption(f"The first {_MOST} of {len(groups)} groups are drawn; the table holds all.")
     _table(choice, table, "reliability")
 
 
@@ -64,14 +69,29 @@ def _groups(own: pd.DataFrame) -> list[str]:
     return [str(name) for name in in_order(own.drop_duplicates("group"))["group"]]
 
 
-def _small(group: str, part: pd.DataFrame, style: int) -> None:
+def _about(choice: Choice) -> About:
+    return str(choice.run.path), data.changed(choice.run, "curves"), choice.model, choice.attribute
+
+
+def _small(about: About, group: str, part: pd.DataFrame, style: int) -> None:
     st.markdown(f"**{escape(group)}**")
-    if not curve_points(part):
+    figure = _reliable(about, group, style, part)
+    if figure is None:
         reason = status_words(part["status"].iloc[0]) if len(part) else "not measured"
         st.caption(escape(f"Nothing to draw: {reason}."))
         return
-    figure = reliability_figure(part, group, style)
     parts.chart(lines(figure, parts.mode()), key=f"reliability_{group}", description=figure.description)
+
+
+@st.cache_resource(max_entries=1024, show_spinner=False)
+def _reliable(about: About, group: str, style: int, _part: pd.DataFrame) -> LinesFigure | None:  # noqa: ARG001
+    """Figure of one group; None where there is nothing to draw."""
+    return reliability_figure(_part, group, style) if curve_points(_part) else None
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _rates(about: About, metric: str, _own: pd.DataFrame, _groups: list[str]) -> LinesFigure:  # noqa: ARG001
+    return threshold_figure(_own, metric, metric_words(metric), _groups)
 
 
 def _thresholds(choice: Choice, table: pd.DataFrame) -> None:
@@ -90,7 +110,7 @@ def _thresholds(choice: Choice, table: pd.DataFrame) -> None:
         with place:
             words = metric_words(metric)
             st.markdown(f"**{escape(words[:1].upper() + words[1:])}**")
-            figure = threshold_figure(own, metric, words, groups[:_MOST])
+            figure = _rates(_about(choice), metric, own, groups[:_MOST])
             parts.chart(lines(figure, parts.mode()), key=f"threshold_{metric}", description=figure.description)
     if len(groups) > _MOST:
         st.caption(f"The first {_MOST} of {len(groups)} groups are drawn; the table holds all.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,8 @@ from reports.palette import Theme
 __all__ = ["all_metrics", "gaps", "one_metric"]
 
 _MOST_ROWS = 60
+_MOST_SHADED = 1500
+"""Cells of a table that may have colours: a Styler takes longer than all else on a page."""
 _SHADED = 0.25
 """A difference to everybody of this size is shaded in full."""
 
@@ -80,25 +83,37 @@ def _gap_rows(choice: Choice) -> pd.DataFrame:
     return data.table(choice.run, "gaps", filters=(("model", "=", choice.model), ("attribute", "=", choice.attribute)))
 
 
-def all_metrics(choice: Choice, groups: pd.DataFrame) -> None:
+def all_metrics(choice: Choice) -> None:
     """Group by metric: value, interval and n, shaded where a group is served worse or better than everybody."""
     st.header(escape(f"Every metric by {plain(choice.attribute)}"))
-    own = in_order(groups[groups["attribute"] == choice.attribute])
-    whole = groups[groups["attribute"] == WHOLE]
-    cells = _cells(pd.concat([own, whole]) if choice.attribute != WHOLE else own, whole)
-    order = list(dict.fromkeys(cells["metric"]))
-    flat = _wide(cells, "cell").reindex(columns=order).reset_index().rename_axis(columns=None)
+    stamp = data.changed(choice.run, "groups")
+    flat, shades = _heat(str(choice.run.path), stamp, choice.model, choice.attribute)
+    shading = flat.size <= _MOST_SHADED
+    words = "Shading: how much less (orange) or more (blue) favourable than everybody. " if shading else ""
     st.caption(
-        "Value, 95 % interval and n; where there is no value, the reason. Shading: how much less (orange) or more "
-        "(blue) favourable than everybody. ▼ and ▲: the group’s own interval lies wholly on that side of everybody’s "
-        "value. Many cells are looked at here at once: some stand out by chance."
+        f"Value, 95 % interval and n; where there is no value, the reason. {words}▼ and ▲: the group’s own interval "
+        "lies wholly on that side of everybody’s value. Many cells are looked at here at once: some stand out by "
+        "chance."
     )
+    order = list(shades.columns)
     config = {"group": st.column_config.TextColumn("Group", width=120, pinned=True)}
     config |= {name: st.column_config.TextColumn(name, width=230) for name in order}
-    shades = _wide(cells, "excess").reindex(index=flat["group"], columns=order)
-    shown = _shaded(flat, shades, parts.mode()) if len(flat) <= _MOST_ROWS else None
+    shown = _shaded(flat, shades, parts.mode()) if shading else None
     name = file_name("metrics", choice.attribute)
     parts.data_table(choice.run, flat, name, model=choice.model, config=config, shown=shown)
+
+
+@st.cache_data(max_size="32MB", show_spinner=False)
+def _heat(path: str, stamp: int, model: str, attribute: str) -> tuple[pd.DataFrame, pd.DataFrame]:  # noqa: ARG001
+    """Cells in words, and how much worse than everybody each is: a row a group, a column a metric."""
+    wanted = [("model", "=", model), ("attribute", "in", list(dict.fromkeys((attribute, WHOLE))))]
+    groups = data.open_cached(Path(path)).table("groups", filters=wanted)
+    own = in_order(groups[groups["attribute"] == attribute])
+    whole = groups[groups["attribute"] == WHOLE]
+    cells = _cells(pd.concat([own, whole]) if attribute != WHOLE else own, whole)
+    order = list(dict.fromkeys(cells["metric"]))
+    flat = _wide(cells, "cell").reindex(columns=order).reset_index().rename_axis(columns=None)
+    return flat, _wide(cells, "excess").reindex(index=flat["group"], columns=order)
 
 
 def _wide(cells: pd.DataFrame, values: str) -> pd.DataFrame:

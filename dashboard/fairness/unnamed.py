@@ -8,19 +8,18 @@ import pandas as pd
 import streamlit as st
 
 from audit.run import Run
-from dashboard import data, overlays, parts, state
+from dashboard import data, parts, state
+from dashboard.fairness.pictures import pictures
 from dashboard.forests import same_class
 from dashboard.plots import forest
-from dashboard.text import escape, image_tail
+from dashboard.text import escape
 from reports.figures import ForestFigure, ForestRow
-from reports.format import clean, count, known, metric_words, plain, status_words
+from reports.format import clean, known, metric_words, plain, status_words
 from reports.sections.unnamed import leakage_sentence, slice_sentence, slice_state, worst_first
 
 __all__ = ["leakage", "slices", "subgroups"]
 
 _DRAWN = 15
-_PICTURES = 24
-_SIZE = 96
 
 
 def subgroups(run: Run, model: str) -> None:
@@ -102,21 +101,10 @@ def slices(run: Run, model: str) -> None:
 
 
 def _pictures(run: Run, model: str, name: str) -> None:
-    members = data.table(run, "slice_images", filters=(("model", "=", model), ("slice", "=", name)))
+    wanted = (("model", "=", model), ("slice", "=", name))
+    members = data.table(run, "slice_images", ("image_id", "distance"), wanted)
     members = members.sort_values("distance", kind="stable")
-    paths = ((str(image), run.thumbnail(str(image))) for image in members["image_id"])
-    kept = [(image, path) for image, path in paths if path is not None][:_PICTURES]
-    if not kept:
-        st.info(f"None of its {len(members)} images was kept as a thumbnail: they were not among those explained.")
-        return
-    with st.container(horizontal=True, gap="small", key="slice_images"):
-        for image, path in kept:
-            drawn = overlays.picture(path)
-            with st.container(width=_SIZE, gap=None):
-                if drawn is not None:
-                    st.image(drawn, width=_SIZE, alt=clean(f"Image {image}"), output_format="PNG")
-                st.caption(escape(image_tail(image)))
-    st.caption(f"{count(len(kept))} of {count(len(members))} images, the most typical of those kept as thumbnails.")
+    pictures(run, [str(image) for image in members["image_id"]], "slice_images", "the most typical first")
 
 
 def leakage(run: Run, model: str) -> None:

@@ -1,4 +1,4 @@
-"""Fairness: groups and verdicts, confidence and threshold, beyond the named groups, and other conditions."""
+"""Fairness: groups and verdicts, confidence, beyond the named groups, the embedding map, and another mix."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from audit.run import Run
 from dashboard import data, parts, state
 from dashboard.fairness import conditions, curves, groups, live, unnamed
 from dashboard.fairness.choice import Choice, choose_cell
+from dashboard.fairness.embedding import embedding_map
 from dashboard.text import escape
 from reports.format import plain
 
@@ -29,7 +30,7 @@ def page(run: Run) -> None:
         model = state.choose("Model", "model", run.models)
     table = data.table(run, "groups", filters=(("model", "=", model),))
     if table.empty:
-        st.info(escape(f"No metric was measured for {model}; the Problems list on the Overview says why."))
+        st.info(escape(f"No metric was measured for {model}; “Problems and copies” on Robustness and data says why."))
         return
     choice = choose_cell(run, model, table)
     view = state.tabs("Part of the page", "view", list(_VIEWS), show=lambda name: _VIEWS[name][0])
@@ -41,7 +42,7 @@ def _groups(choice: Choice, table: pd.DataFrame) -> None:
     judged = live.live_verdict(choice)
     groups.one_metric(choice, table)
     live.live_family(choice, judged)
-    groups.all_metrics(choice, table)
+    groups.all_metrics(choice)
     groups.gaps(choice)
 
 
@@ -56,16 +57,19 @@ def _unnamed(choice: Choice, table: pd.DataFrame) -> None:  # noqa: ARG001
 
 
 def _conditions(choice: Choice, table: pd.DataFrame) -> None:  # noqa: ARG001
-    conditions.robustness(choice)
     conditions.shift(choice)
-    conditions.membership(choice)
+
+
+def _map(choice: Choice, table: pd.DataFrame) -> None:  # noqa: ARG001
+    embedding_map(choice.run, choice.model)
 
 
 _VIEWS: dict[str, tuple[str, Callable[[Choice, pd.DataFrame], None]]] = {
     "groups": ("Groups and verdicts", _groups),
     "confidence": ("Confidence and threshold", _curves),
     "unnamed": ("Beyond the named groups", _unnamed),
-    "conditions": ("Other conditions", _conditions),
+    "map": ("Embedding map", _map),
+    "conditions": ("Another mix of groups", _conditions),
 }
 
 if __name__ == "__main__":

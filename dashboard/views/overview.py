@@ -8,15 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from audit.errors import InputError
-from audit.findings.subjects import INTERVENTION_EFFECT, REGION_METRICS
 from audit.run import Run
-from audit.run.claims import claim_parts
 from audit.run.schema import columns
-from dashboard import data, parts, plots, state
+from dashboard import data, parts, plots, review, state
+from dashboard.places import Place, finding_place
 from dashboard.text import escape
-from reports.format import clean, count, known, metric_words, plain
-from reports.methods import method_of
+from reports.format import clean, count, known, plain
 from reports.palette import VERDICT_ORDER, verdict_style
 
 __all__ = ["page"]
@@ -36,7 +33,7 @@ def page(run: Run) -> None:
     st.header("Data")
     _data(run)
     st.header("Problems")
-    parts.problems_table(run)
+    _problems(run)
 
 
 def _about(run: Run) -> str:
@@ -108,47 +105,13 @@ def _finding(run: Run, row: dict[str, Any]) -> None:
 
 
 def _link(run: Run, row: dict[str, Any]) -> None:
-    """To the cell or the region that a finding is about, where it is about one."""
-    if not known(row["attribute"]) or not known(row["metric"]):
-        return
-    where = {"run": run.path.name, "model": row["model"]}
-    if row["metric"] in REGION_METRICS:
-        page, (further, label) = "views/explanations.py", _region_link(run, row)
-        where |= further
-    else:
-        where |= {"attribute": row["attribute"], "metric": row["metric"]}
-        where |= {"class": row["class"]} if known(row["class"]) else {}
-        page = "views/fairness.py"
-        label = f"{metric_words(row['metric'], row['class'])} by {row['attribute']}, {row['model']}"
-    st.page_link(page, label=escape(label), icon=":material/arrow_forward:", query_params=where)
-
-
-def _region_link(run: Run, row: dict[str, Any]) -> tuple[dict[str, str], str]:
-    """Query and label of a link to what a finding about a region rests on, as its claims name it."""
-    grouped = row["attribute"] != "region"
-    attribute = str(row["attribute"]) if grouped else "overall"
-    by = f" by {plain(attribute)}" if grouped else ""
-    if row["metric"] == INTERVENTION_EFFECT:
-        region = _claimed(row, "intervention_groups").get("region") or str(row["group"])
-        where = {"part": "interventions", "region": region, "action": "effect", "change": "changed"}
-        return where | {"regions-by": attribute}, f"effect of hiding {region}{by}, {row['model']}"
-    claimed = _claimed(row, "region_groups")
-    method, region = claimed.get("method", ""), claimed.get("region") or str(row["group"])
-    where = {"part": "regions", "region": region, "method": method, "regions-by": attribute}
-    return where, f"share of {method_of(run.record, method).title} in {region}{by}, {row['model']}"
-
-
-def _claimed(row: dict[str, Any], table: str) -> dict[str, str]:
-    """What a finding's first claim on a table names, by column; nothing where it makes none."""
-    claims = [str(claim) for claim in row["claims"]] if isinstance(row["claims"], Iterable) else []
-    for claim in claims:
-        try:
-            name, parts = claim_parts(claim)
-        except InputError:  # an older run wrote a name as it was, with its colons
-            continue
-        if name == table and parts["model"] == row["model"]:
-            return parts
-    return {}
+    """To the cell or the region that a finding is about, where it is about one, and to the form; it goes along."""
+    claim = review.claim_of_finding(row)
+    place = finding_place(run, row)
+    if place is not None:
+        review.link(run, place, ":material/arrow_forward:", claim=claim)
+    form = Place("compliance", {"compliance": "statements", "about": claim, "kind": "statement"}, "statement or waiver")
+    review.link(run, form, ":material/edit_note:", claim=claim)
 
 
 def _data(run: Run) -> None:
@@ -172,6 +135,17 @@ def _data(run: Run) -> None:
         wide["total"] = wide.sum(axis=1)
         parts.data_table(run, wide.reset_index().rename_axis(columns=None), f"images-by-{chosen}")
     st.caption(escape(_provenance(run, chosen)))
+
+
+def _problems(run: Run) -> None:
+    """How much did not make it, and where it is listed."""
+    found = len(data.table(run, "problems", ("stage",)))
+    if found:
+        st.text(f"{count(found)} images, groups or checks did not make it. None is part of a number on these pages.")
+    else:
+        st.text("No image, group or check failed." if run.has("problems") else "No table of problems was written yet.")
+    place = Place("robustness", {"data": "problems"}, "Problems, copies of images, and images known from training")
+    review.link(run, place, ":material/arrow_forward:")
 
 
 def _provenance(run: Run, attribute: str) -> str:

@@ -1,8 +1,9 @@
-"""Provenance: what was run on what, with which versions and hashes, how it was checked, and every download."""
+"""Provenance and export: what was run on what, with which versions and hashes, and every file to take along."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from audit.run import Run
-from dashboard import data, parts
+from audit.run.tables import table_path
+from dashboard import data, parts, review, state
 from dashboard.files import check_plan, report_bytes, run_files, written_tables
-from dashboard.text import csv_name, escape
+from dashboard.places import Place
+from dashboard.text import escape, file_name
 from reports.format import clean, count, known, number, plain, scientific, status_words
 from reports.methods import method_of
 
@@ -33,17 +36,23 @@ _MODEL_KEYS = (
     "sha256",
 )
 
+_REPORTS = {
+    "html": ("HTML", "text/html"),
+    "pdf": ("PDF", "application/pdf"),
+    "md": ("Markdown", "text/markdown"),
+    "json": ("JSON", "application/json"),
+}
+"""Label and type of each format of the report."""
+
 
 def page(run: Run) -> None:
     """Show the page."""
-    st.title("Provenance")
+    st.title("Provenance and export")
     _record(run)
     _models(run)
     _cross_checks(run)
-    st.header("Problems")
-    parts.problems_table(run)
     _files(run)
-    _downloads(run)
+    _export(run)
 
 
 def _record(run: Run) -> None:
@@ -146,37 +155,41 @@ def _files(run: Run) -> None:
     parts.data_table(run, files, "files", config=config)
 
 
-def _downloads(run: Run) -> None:
-    st.header("Downloads")
+def _export(run: Run) -> None:
+    st.header("Export")
+    st.caption("Every file carries what it is, the run, the model and the day. It is made when the button is pressed.")
+    st.subheader("Report")
+    name = file_name(run, _model_name(run), "report")
+    with st.container(horizontal=True, key="reports"):
+        for ending, (label, mime) in _REPORTS.items():
+            _saved(label, partial(report_bytes, run, ending), f"{name}.{ending}", mime, f"report_{ending}")
+    st.subheader("Tables")
     names = written_tables(run)
-    with st.container(horizontal=True, key="downloads"):
-        for name in names:
-            st.download_button(
-                f"{plain(name)}.csv",
-                partial(_table_bytes, run, name),
-                csv_name(run, "all-models", name),
-                "text/csv",
-                key=f"table_{name}",
-                on_click="ignore",
-                icon=":material/download:",
-            )
     if not names:
         st.info("No table was written yet.")
-    made = (run.path / "report.html").is_file()
-    st.download_button(
-        "HTML report",
-        lambda: report_bytes(run),
-        csv_name(run, "all-models", "report").removesuffix(".csv") + ".html",
-        "text/html",
-        key="report",
-        on_click="ignore",
-        icon=":material/description:",
-        help="The one in the run folder." if made else "Made when pressed; the run folder is not changed.",
-    )
+    else:
+        table = state.choose("Table", "table", names, show=plain)
+        name = file_name(run, _model_name(run), table)
+        with st.container(horizontal=True, key="tables"):
+            _saved("CSV", partial(_csv, run, table), f"{name}.csv", "text/csv", "table_csv")
+            content = table_path(run.path, table).read_bytes
+            _saved("Parquet", content, f"{name}.parquet", "application/vnd.apache.parquet", "table_parquet")
+    st.subheader("Bundle")
+    bundle = Place("compliance", {"compliance": "bundle"}, "Make a bundle at a disclosure level, and verify it")
+    review.link(run, bundle, ":material/inventory_2:")
 
 
-def _table_bytes(run: Run, name: str) -> bytes:
+def _saved(label: str, content: Callable[[], bytes], name: str, mime: str, key: str) -> None:
+    icon, saves = ":material/download:", escape(f"Saves {name}")
+    st.download_button(label, content, name, mime, key=key, on_click="ignore", icon=icon, help=saves)
+
+
+def _csv(run: Run, name: str) -> bytes:
     return parts.csv_bytes(run.table(name))
+
+
+def _model_name(run: Run) -> str:
+    return run.models[0] if len(run.models) == 1 else "all-models"
 
 
 def _title(key: str) -> str:

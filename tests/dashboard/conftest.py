@@ -76,7 +76,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         for key, value in query.items():
             app.query_params[key] = value
         app.run()
-        if view != "overview":
+        if view != "audits":
             for key, value in query.items():
                 app.query_params[key] = value
             app.switch_page(f"views/{view}.py").run()

@@ -62,7 +62,7 @@ def pick(page: Page, label: str, option: str) -> None:
     settle(page)
 
 
-@pytest.mark.parametrize("name", ["", "fairness", "explanations", "provenance"])
+@pytest.mark.parametrize("name", ["overview", "fairness", "explanations", "provenance"])
 def test_page_opens_without_an_error(server: Server, page: Page, name: str) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -92,7 +92,7 @@ def test_filter_moves_the_address_and_the_address_reopens_the_view(server: Serve
 
 
 def test_finding_leads_to_its_cell(server: Server, page: Page) -> None:
-    go(page, server.url)
+    go(page, f"{server.url}/overview")
     link = page.locator("[data-testid=stPageLink] a").first
     label = link.inner_text()
     link.click()
@@ -203,7 +203,7 @@ def test_narrow_window_shows_everything_in_its_width(server: Server, browser: Br
     narrow = context.new_page()
     parts = ("images", "regions", "means", "interventions", "agreement", "stamps")
     explained = [f"explanations?part={part}" for part in parts]
-    for name in ("", "fairness", *explained, "provenance"):
+    for name in ("overview", "fairness", *explained, "provenance"):
         go(narrow, f"{server.url}/{name}")
         main = narrow.locator("[data-testid=stMain]")
         assert main.evaluate("element => element.scrollWidth <= element.clientWidth + 1"), name
@@ -220,7 +220,7 @@ def odd_server(odd_runs: Path) -> Iterator[Server]:
 
 
 def test_names_with_markup_are_shown_as_they_are(odd_server: Server, page: Page) -> None:
-    go(page, f"{odd_server.url}/?run=hostile")
+    go(page, f"{odd_server.url}/overview?run=hostile")
     body: Any = page.locator("[data-testid=stMain]")
     text = body.inner_text()
     assert "<b>b</b>" in text

@@ -301,7 +301,7 @@ def test_agreement_by_group_and_its_gallery(runs: Path, sample: Run, open_app: O
     rows = sample.table("agreement", filters=[("method", "=", "grad_cam"), ("same_prediction", "=", True)])
     wanted = rows.sort_values("overlap", kind="stable")
     opened = [button for button in app.button if str(button.key).startswith("open_")]
-    assert [str(button.key).removeprefix("open_") for button in opened] == wanted["image_id"].tolist()[:24]
+    assert [str(button.key).removeprefix("open_") for button in opened] == wanted["image_id"].tolist()[:12]
     assert popovers(app)[2:4] == [":green-badge[✓ Evidence]", ":red-badge[✕ Not evidence]"]
     opened[2].click().run()
     assert app.query_params["part"] == "images"

@@ -22,7 +22,7 @@ from reports.palette import LIGHT
 
 OpenApp = Callable[..., Any]
 CHOSEN = {"run": "sample", "model": "biased-torch", "attribute": "marker", "metric": "accuracy"}
-VIEWS = ("groups", "confidence", "unnamed", "conditions")
+VIEWS = ("groups", "confidence", "unnamed", "map", "conditions")
 
 
 def texts(app: Any) -> str:
@@ -197,7 +197,7 @@ def test_link_restores_every_control(runs: Path, open_app: OpenApp) -> None:
             "unnamed",
             ["Subgroups, searched", "Slices that nobody labelled", "Groups that can be read from the embeddings"],
         ),
-        ("conditions", ["Corrupted images by tone", "Another mix of tone", "Images known from training\\, by tone"]),
+        ("conditions", ["Another mix of tone"]),
     ],
 )
 def test_parts_of_the_page(runs: Path, open_app: OpenApp, view: str, headers: list[str]) -> None:
@@ -206,7 +206,7 @@ def test_parts_of_the_page(runs: Path, open_app: OpenApp, view: str, headers: li
     assert app.query_params["view"] == view
     assert not app.info
     assert not app.warning
-    assert len(app.dataframe) >= 2
+    assert len(app.dataframe) >= (1 if view == "conditions" else 2)
 
 
 def test_slice_shows_its_images_and_whether_it_held(runs: Path, open_app: OpenApp) -> None:
@@ -220,7 +220,7 @@ def test_slice_shows_its_images_and_whether_it_held(runs: Path, open_app: OpenAp
     rows = rows[(rows["model"] == "biased-torch") & (rows["slice"] == first["slice"])]
     kept = [name for name in rows["image_id"] if run.thumbnail(name)]
     assert len(kept) > 5
-    assert f"{min(len(kept), 24)} of {len(rows)} images" in texts(app)
+    assert f"{min(len(kept), 24)} of {len(kept)} with a thumbnail\\, of {len(rows)} images" in texts(app)
     other = found[(found["model"] == "biased-torch") & ~found["confirmed"].astype(bool)].iloc[0]["slice"]
     app.selectbox(key="slice").select(other).run()
     assert app.query_params["slice"] == other
@@ -242,7 +242,7 @@ def test_odd_runs(odd_runs: Path, open_app: OpenApp, view: str, run: str) -> Non
         assert "<b>" not in item.value
         assert ":red[" not in item.value
     if run == "plain" and view in ("unnamed", "conditions"):
-        assert len(app.info) == 3
+        assert len(app.info) == (3 if view == "unnamed" else 1)
     if run == "plain" and view == "confidence":
         assert "No curves were computed" in texts(app)
 

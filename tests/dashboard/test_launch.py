@@ -72,11 +72,11 @@ def test_importing_the_package_imports_no_streamlit() -> None:
 
 
 def test_listens_on_loopback_only(server: Server) -> None:
-    listening = [line for line in _listeners() if line.endswith(f":{server.port:04X}")]
+    listening = [line for line in listeners() if line.endswith(f":{server.port:04X}")]
     assert listening == [f"0100007F:{server.port:04X}"]
 
 
-def _listeners() -> list[str]:
+def listeners() -> list[str]:
     """Local addresses of every listening TCP socket, IPv4 and IPv6, as the kernel writes them."""
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):

@@ -146,9 +146,11 @@ def test_picking_a_thumbnail_moves_the_address(runs: Path, open_app: OpenApp) ->
 def test_provenance_checks_the_plan_and_offers_every_table(runs: Path, open_app: OpenApp) -> None:
     app = open_app(runs, "provenance")
     assert "equal to the record" in texts(app)
-    run = open_run(runs / "sample")
-    written = {path.stem for path in (run.path / "tables").glob("*.parquet")}
-    assert {str(item.key) for item in app.download_button} >= {f"table_{name}" for name in written} | {"report"}
+    written = {path.stem for path in (runs / "sample" / "tables").glob("*.parquet")}
+    options = {str(option).replace(" ", "_") for option in app.selectbox(key="table").options}
+    assert options == written
+    files = {str(item.key) for item in app.download_button}
+    assert files >= {"table_csv", "table_parquet", "report_html", "report_pdf", "report_md", "report_json"}
 
 
 def test_changed_plan_is_reported(runs: Path, tmp_path: Path, open_app: OpenApp) -> None:

@@ -1,0 +1,1 @@
+"""Parts of the Compliance page: clauses and their claims, statements and waivers, the bundle."""

@@ -1,0 +1,133 @@
+"""What is wrong with the data: images that could not be used, the same file twice, and images known from training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import streamlit as st
+
+from audit.run import Run
+from audit.run.tables import table_path
+from dashboard import data, parts, state
+from dashboard.text import escape
+from reports.format import clean, count, plain, status_words
+
+__all__ = ["copies", "duplicates", "known_images", "shared_clusters", "unusable"]
+
+_ALL = "all"
+_TRAINED_ON = "trained_on"
+
+
+def unusable(run: Run) -> None:
+    """Counts by stage and reason, and the list of one of the stages."""
+    st.header("What did not make it")
+    frame = data.table(run, "problems")
+    if frame.empty:
+        written = run.has("problems")
+        st.info("No image, group or check failed." if written else "No table of problems was written yet.")
+        return
+    counted = frame.groupby(["stage", "status"], sort=False).size().rename("entries").reset_index()
+    st.text(
+        f"{count(len(frame))} images, groups or checks did not make it, or are doubtful. "
+        "None of them counts as a right or a wrong answer."
+    )
+    said = [
+        f"{plain(row['stage'])}: {count(row['entries'])} {status_words(row['status'])}" for row in data.records(counted)
+    ]
+    st.markdown("\n".join(f"- {escape(sentence)}" for sentence in said))
+    stages = [_ALL, *(str(name) for name in counted["stage"].unique())]
+    stage = state.choose("Stage", "stage", stages, show=lambda name: "every stage" if name == _ALL else plain(name))
+    shown = frame if stage == _ALL else frame[frame["stage"] == stage]
+    parts.data_table(run, shown.assign(status=shown["status"].map(status_words)), f"problems-{stage}")
+
+
+def duplicates(run: Run) -> None:
+    """Images whose very bytes occur several times, and whether their labels agree."""
+    st.header("The same file more than once")
+    if not run.has("images"):
+        st.info("Rows on single images are not in this run, so copies cannot be looked for.")
+        return
+    found = copies(run)
+    if found.empty:
+        st.info("No two images are the same file. Copies in another format or size are not noticed.")
+        return
+    extra = int(found["images"].sum()) - len(found)
+    differ = int((found["labels"].str.contains(", ", regex=False)).sum())
+    text = f"Files that occur more than once: {count(len(found))}. Images that are copies of another: {count(extra)}."
+    text += f" Files whose copies bear different labels: {count(differ)}." if differ else " Copies bear the same label."
+    st.text(clean(text))
+    st.caption(
+        "Copies count more than once in every number, and intervals take them for different images unless they are in "
+        "one cluster. Copies in another format or size are not noticed."
+    )
+    parts.data_table(run, found, "copies")
+
+
+def copies(run: Run) -> pd.DataFrame:
+    """Files that occur more than once.
+
+    Returns
+    -------
+    DataFrame
+        ``file`` (SHA-256), ``images``, ``labels``, ``image ids``; the most frequent first.
+    """
+    return _copies(str(run.path), data.changed(run, "images"))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _copies(path: str, stamp: int) -> pd.DataFrame:  # noqa: ARG001  the stamp is part of the cache's key
+    file = table_path(Path(path), "images")
+    names = ["file", "images", "labels", "image ids"]
+    digests = pq.read_table(file, columns=["sha256"])["sha256"].combine_chunks().dictionary_encode()
+    place = digests.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    often = np.bincount(place[place >= 0], minlength=len(digests.dictionary)) > 1
+    where = np.flatnonzero((place >= 0) & np.append(often, False)[place])
+    if not len(where):
+        return pd.DataFrame({name: [] for name in names})
+    rows = pq.read_table(file, columns=["image_id", "label", "sha256"]).take(where).to_pandas()
+    out = [
+        (digest, len(part), ", ".join(sorted({str(name) for name in part["label"]})), ", ".join(part["image_id"]))
+        for digest, part in rows.groupby("sha256", sort=False)
+    ]
+    return pd.DataFrame(out, columns=names).sort_values("images", ascending=False, kind="stable", ignore_index=True)
+
+
+def known_images(run: Run) -> None:
+    """Audited images, and clusters, that a model was also trained on."""
+    st.header("Images and clusters known from training")
+    if data.distinct(run, "members", ("model",)).empty:
+        st.info("The training data were not given (`training_data` of the model), so overlaps cannot be looked for.")
+        return
+    seen = data.table(run, "problems", filters=(("status", "=", _TRAINED_ON),))
+    for model in run.models:
+        own = int((seen["model"] == model).sum())
+        shared, of = shared_clusters(run, model)
+        text = f"{model}: audited images that are also training images, byte by byte: {count(own)}."
+        text += f" Clusters with images on both sides: {count(shared)} of {count(of)}." if of else ""
+        st.text(clean(text))
+    st.caption(
+        "A model knows the answers to images that it was trained on: its figures are too good there. Copies in another "
+        "format or size are not noticed; a cluster on both sides, such as a person, makes that likely."
+    )
+    if len(seen):
+        parts.data_table(run, seen.assign(status=seen["status"].map(status_words)), "trained-on")
+
+
+def shared_clusters(run: Run, model: str) -> tuple[int, int]:
+    """Clusters that are among the training images too, and clusters among the audited images."""
+    return _shared(str(run.path), data.changed(run, "images"), data.changed(run, "members"), model)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _shared(path: str, images: int, members: int, model: str) -> tuple[int, int]:
+    if not images or not members:
+        return 0, 0
+    audited, trained = (
+        pq.read_table(table_path(Path(path), name), columns=["cluster"], filters=chosen)["cluster"].unique().drop_null()
+        for name, chosen in (("images", None), ("members", [("model", "=", model)]))
+    )
+    return int(pc.sum(pc.is_in(audited, value_set=trained)).as_py() or 0), len(audited)
