@@ -1,11 +1,12 @@
 # `make demo` and `make test` need Python 3.11 to 3.13, make and a package index, nothing else.
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 SHARED ?= $(or $(FAIRCAM_SHARED),../shared)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check format bench study study-explanations london london-explained dashboard clean
+.PHONY: help demo test check format api kill-test bench study study-explanations london london-explained dashboard clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -29,8 +30,11 @@ demo: $(VENV)/.all ## Set up, then train, audit and report on the built-in synth
 dashboard: $(VENV)/.all ## Browse what the demo made
 	$(BIN)/faircam dashboard demo
 
-test: $(VENV)/.dev ## Set up, then run every test
-	$(BIN)/python -P -m pytest $(PYTEST_ARGS)
+kill-test: $(VENV)/.dev ## A thousand kills at random (minutes)
+	FAIRCAM_KILLS=1000 $(BIN)/python -P -m pytest -q tests/engine/test_faults.py -k at_random
+
+test: $(VENV)/.dev ## Set up, then run every test, in two processes (JOBS=1 for one)
+	$(BIN)/python -P -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## Lint, types and import rules
 	$(BIN)/ruff check .
@@ -42,12 +46,16 @@ format: $(VENV)/.dev ## Mend what can be mended by machine
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Ratios against captum, tf-explain, the bound of one pass, and fairlearn
+api: $(VENV)/.dev ## Write docs/api from the docstrings
+	$(BIN)/python -P docs/make_api.py
+
+bench: $(VENV)/.dev ## Ratios against captum, tf-explain, the bound of one pass, and fairlearn; reports of large runs
 	$(BIN)/python -P tests/benchmarks/bench_pass.py
 	$(BIN)/python -P tests/benchmarks/bench_audit.py
 	$(BIN)/python -P tests/benchmarks/bench_fairness.py
 	PYTHONPATH=. $(BIN)/python -P -m tests.benchmarks.bench_explanations
 	PYTHONPATH=. $(BIN)/python -P -m tests.benchmarks.bench_faithfulness
+	PYTHONPATH=. $(BIN)/python -P -m tests.benchmarks.bench_report
 
 study: $(VENV)/.dev ## Where the truth is known: coverage, false alarms and power, into docs/operating-characteristics.md
 	PYTHONPATH=. $(BIN)/python -P -m tests.study

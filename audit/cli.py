@@ -229,29 +229,40 @@ def check(
 @app.command(epilog="Example: [bold]faircam report runs/first[/bold]")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    format: Annotated[str, typer.Option("--format", help="html, pdf, md or json")] = "html",
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; RUN/report.FORMAT by default.")] = None,
+    format: Annotated[
+        str, typer.Option("--format", help="html, pdf, md, json; or csv, junit, modelcard, mlbom: one document.")
+    ] = "html",
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; in the run's folder by default.")] = None,
+    language: Annotated[str, typer.Option("--language", help="Of the report's own words: en or zh.")] = "en",
 ) -> None:
-    """Write the report of a run as one self-contained file."""
+    """Write the report of a run as one self-contained file, or its claims, verdicts, model card or ML-BOM."""
     from audit.console import say
     from audit.run import open_run
 
     own("reports")
     from reports import write_report
 
-    say(f"Report: {write_report(open_run(folder), out, format)}")
+    say(f"Report: {write_report(open_run(folder), out, format, language)}")
 
 
 @app.command(epilog="Example: [bold]faircam dashboard runs[/bold]")
 def dashboard(
     folder: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]", help="A run folder, or a folder of them.")] = Path(),
-    port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1; a free one by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 8501 or a free one by default.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; one that others reach needs a login.")] = "127.0.0.1",
+    allow_list: Annotated[
+        Path | None, typer.Option("--allow-list", metavar="FILE", help="E-mail addresses of who may enter, one a line.")
+    ] = None,
+    secrets: Annotated[
+        Path | None, typer.Option("--secrets", metavar="FILE", help="Settings of the login; .streamlit/secrets.toml.")
+    ] = None,
 ) -> None:
-    """Open the dashboard over finished runs, on this machine only."""
+    """Open the dashboard over finished runs: on this machine only, or with a login for those on a list."""
     own("dashboard")
-    from dashboard import launch
+    from dashboard import launch, require_login
 
-    raise typer.Exit(launch(folder, port))
+    login = require_login(host, allow_list, secrets)
+    raise typer.Exit(launch(folder, port, address=host, login=login))
 
 
 @app.command(epilog="Example: [bold]faircam compare runs/before runs/after --out before-after.html[/bold]")
@@ -262,6 +273,7 @@ def compare(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; comparison.html in the last run.")] = None,
     format: Annotated[str, typer.Option("--format", help="html, csv or md")] = "html",
+    language: Annotated[str, typer.Option("--language", help="Of the report's own words: en or zh.")] = "en",
 ) -> None:
     """Compare two models, of one run or of several, image by image: what improved for whom, and what it cost."""
     from audit.console import paired_table, say
@@ -269,12 +281,14 @@ def compare(
 
     own("reports")
     from reports.comparison import check_format, compare_runs, write_comparison
+    from reports.language import check_language
 
     check_format(format)
+    check_language(language)
     pairs = compare_runs([open_run(folder) for folder in folders], models)
     for pair in pairs:
         paired_table(pair.title, pair.table)
-    say(f"Comparison: {write_comparison(pairs, out, format)}")
+    say(f"Comparison: {write_comparison(pairs, out, format, language)}")
 
 
 @app.command(epilog="Example: [bold]faircam parity audit.yaml --first plain --second plain-keras[/bold]")
@@ -380,7 +394,8 @@ def _extra_for(module: str) -> str:
         "evidence": ("typst", "cyclonedx", "huggingface_hub", "cryptography", "rfc8785"),
         "torch": ("torch", "torchvision", "captum", "safetensors"),
         "tensorflow": ("tensorflow", "keras", "tf_explain", "cv2", "h5py"),
-        "dashboard": ("streamlit", "plotly"),
+        "dashboard": ("streamlit", "plotly", "authlib", "httpx", "joserfc"),
+        "ray": ("ray",),
     }
     names = {module.split(".")[0]: extra for extra, modules in extras.items() for module in modules}
     extra = names.get(module.split(".", maxsplit=1)[0])

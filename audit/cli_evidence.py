@@ -47,6 +47,8 @@ def bundle(
     threshold: Annotated[int, typer.Option(help="Public level: smaller cells are suppressed.", min=2)] = 10,
     sex: Annotated[str | None, typer.Option(help="Attribute that is sex, for New York City's tables.")] = None,
     race: Annotated[str | None, typer.Option(help="Attribute that is race or ethnicity, for the same.")] = None,
+    mlbom: Annotated[str, typer.Option("--mlbom", help="Version of CycloneDX for the ML-BOM: 1.6 or 1.7.")] = "1.6",
+    language: Annotated[str, typer.Option("--language", help="Of the report's own words: en or zh.")] = "en",
     day: Day = None,
 ) -> None:
     """Write the compliance bundle of a run: tables, verdicts, report, crosswalk, model card, seals.
@@ -60,11 +62,15 @@ def bundle(
 
     own("reports")
     from reports.bundle.make import Given, write_bundle
+    from reports.bundle.ml_bom import check_spec
     from reports.bundle.packs import known_packs
     from reports.bundle.request import Request, check_level
+    from reports.language import check_language
 
     packs = tuple(pack) if pack else tuple(known_packs())
-    request = Request(check_level(disclosure), (day or datetime.now()).date(), packs, threshold, sex, race)
+    when, level, version = (day or datetime.now()).date(), check_level(disclosure), check_spec(mlbom)
+    words = check_language(language)
+    request = Request(level, when, packs, threshold, sex, race, mlbom=version, language=words)
     with step("making") as progress:
         done = write_bundle(open_run(folder), out, request, Given(policy, waivers, key), progress=progress)
     for line in done.withheld:

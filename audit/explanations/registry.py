@@ -48,6 +48,15 @@ _ADDED: dict[str, type[Explainer]] = {}
 def register(explainer: type[Explainer]) -> type[Explainer]:
     """Make a method known in this process; use an entry point to make it known in every process.
 
+    Parameters
+    ----------
+    explainer : type of Explainer
+
+    Returns
+    -------
+    type of Explainer
+        The same, so that it can stand above a class as a decorator.
+
     Raises
     ------
     InputError
@@ -61,7 +70,13 @@ def register(explainer: type[Explainer]) -> type[Explainer]:
 
 
 def explainers() -> Mapping[str, type[Explainer]]:
-    """Every method that is known, by name."""
+    """Every method that is known.
+
+    Returns
+    -------
+    mapping of str to type of Explainer
+        By name: faircam's own, those of entry points, those registered in this process.
+    """
     return {**_installed(), **_ADDED}
 
 
@@ -80,6 +95,11 @@ def build(methods: Sequence[str | Mapping[str, Any]]) -> dict[str, Explainer]:
     ----------
     methods : sequence of str or mapping
         A name, or ``{name: ..., SETTING: ...}``.
+
+    Returns
+    -------
+    dict of str to Explainer
+        By name, in the order of the configuration.
 
     Raises
     ------

@@ -130,6 +130,11 @@ def check_run(run: Run, policy: Path, *, waivers: Path | None = None, day: date,
     draws : int
         Of the permutation tests; their seed is the run's.
 
+    Returns
+    -------
+    Check
+        Findings, the waivers that apply, and the exit code that they come to.
+
     Raises
     ------
     ConfigError

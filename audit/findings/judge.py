@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from audit.fairness import OVERALL, Permutations
+from audit.fairness.paired import holm
 from audit.findings.defaults import DefaultPolicy
 from audit.findings.measured import Measured, gather, not_measured
 from audit.findings.measuring import measure_rule
@@ -160,7 +160,7 @@ def adjust(measured: Sequence[Measured]) -> tuple[list[float], int]:
         place for place, item in enumerate(measured) if item.rule.correction == "holm" and not np.isnan(out[place])
     ]
     if family:
-        corrected = multipletests([out[place] for place in family], method="holm")[1]
+        corrected = holm(np.array([out[place] for place in family]))
         for place, p in zip(family, corrected, strict=True):
             out[place] = float(p)
     return out, len(family)

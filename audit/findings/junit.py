@@ -70,6 +70,12 @@ def junit_xml(check: Check) -> str:
 def write_junit(check: Check, path: Path) -> None:
     """Write a check to a file, as JUnit XML.
 
+    Parameters
+    ----------
+    check : Check
+    path : Path
+        Is replaced where it is there.
+
     Raises
     ------
     InputError

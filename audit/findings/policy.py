@@ -231,6 +231,14 @@ class Policy(Section):
 def load_policy(path: Path) -> Policy:
     """Read a policy from a YAML file.
 
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Policy
+
     Raises
     ------
     ConfigError
@@ -241,6 +249,17 @@ def load_policy(path: Path) -> Policy:
 
 def parse_policy(content: object, *, where: str = "policy") -> Policy:
     """Check a mapping against `Policy`; one error that lists every problem.
+
+    Parameters
+    ----------
+    content : object
+        What a policy file holds.
+    where : str
+        Named in the error.
+
+    Returns
+    -------
+    Policy
 
     Raises
     ------

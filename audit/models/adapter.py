@@ -325,7 +325,20 @@ def probabilities(spec: ModelSpec, scores: np.ndarray) -> np.ndarray:
 
 
 def predicted(spec: ModelSpec, scores: np.ndarray) -> np.ndarray:
-    """``(N,)`` int64 index of the predicted class; for one sigmoid output 1 where p is above 0.5."""
+    """Predicted class of each image.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Declares head and kind of score.
+    scores : ndarray
+        ``(N, K)``.
+
+    Returns
+    -------
+    ndarray
+        ``(N,)`` int64 index into the classes; for one sigmoid output 1 where p is above 0.5.
+    """
     if spec.outputs == 1:
         threshold = 0.0 if spec.score == "logit" else 0.5
         return (np.asarray(scores)[:, 0] > threshold).astype(np.int64)

@@ -76,7 +76,25 @@ def claim_of(table: str, row: Mapping[Any, Any]) -> str:
 
 
 def claims_of(table: str, frame: pd.DataFrame) -> list[str]:
-    """Claim of every row of a frame of that table, in order."""
+    """Claim of every row of a frame.
+
+    Parameters
+    ----------
+    table : str
+        A key of `CLAIM_KEYS`.
+    frame : DataFrame
+        Rows of that table; a column that it lacks counts as null.
+
+    Returns
+    -------
+    list of str
+        In the order of the rows, as `claim_of` writes them.
+
+    Raises
+    ------
+    InputError
+        The table has no claims.
+    """
     keys = _keys(table)
     columns = [frame[name].tolist() if name in frame else [None] * len(frame) for name in keys]
     return [_joined(table, list(values)) for values in zip(*columns, strict=True)]
@@ -117,6 +135,10 @@ def find_claim(table: pd.DataFrame, claim: str) -> pd.DataFrame:
     table : DataFrame
         The table that the claim begins with; a column that it lacks counts as null.
     claim : str
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------

@@ -6,6 +6,7 @@ found by a signature, or by computing the tables again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,8 +43,19 @@ def table_digests(folder: Path) -> dict[str, str]:
     return {path.stem: sha256_file(path) for path in sorted((folder / "tables").glob("*.parquet"))}
 
 
-def check_integrity(run: Run) -> list[str]:
-    """What is not as it was written, one sentence each; empty where nothing was found.
+def check_integrity(run: Run, watch: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Hold a run against what was recorded when it was written.
+
+    Parameters
+    ----------
+    run : Run
+    watch : callable
+        Told the name of each shard and table before it is read.
+
+    Returns
+    -------
+    list of str
+        What is not as it was written, one sentence each; empty where nothing was found.
 
     Notes
     -----
@@ -54,10 +66,11 @@ def check_integrity(run: Run) -> list[str]:
     and may have no plan.
     """
     disclosed = run.record.get("disclosure") is not None
-    problems = [] if disclosed and not (run.path / "plan.json").exists() else _plan_problems(run)
+    problems = [] if disclosed and not (run.path / "plan.json").exists() else _plan_problems(run, watch)
     digests = run.record.get("tables") or {}
     for name, digest in sorted(digests.items()):
         path = table_path(run.path, name)
+        watch(f"table '{name}'")
         if not path.exists():
             problems.append(f"table '{name}' is missing")
         elif sha256_file(path) != digest:
@@ -74,7 +87,7 @@ def unchecked(run: Run) -> list[str]:
     return ["the record holds no digests of the tables, so whether they were changed could not be checked"]
 
 
-def _plan_problems(run: Run) -> list[str]:
+def _plan_problems(run: Run, watch: Callable[[str], None]) -> list[str]:
     try:
         plan = read_plan(run.path)
     except RunError as error:
@@ -86,16 +99,17 @@ def _plan_problems(run: Run) -> list[str]:
     if named != plan.content.get("policy"):
         problems.append("the policy that run.json names is not the one of the plan")
     whole = run.complete and run.record.get("disclosure") is None
-    return problems + (_shard_problems(run, plan) if whole else [])
+    return problems + (_shard_problems(run, plan, watch) if whole else [])
 
 
-def _shard_problems(run: Run, plan: Plan) -> list[str]:
+def _shard_problems(run: Run, plan: Plan, watch: Callable[[str], None]) -> list[str]:
     problems, noted = [], read_journal(run.path)
     for model in plan.models:
         for shard in plan.for_model(model):
             path = shard_path(run.path, model, shard)
-            receipt = read_receipt(run.path, model, shard)
             name = f"shard {shard.stage}-{shard.index:05d} of model '{model}'"
+            watch(name)
+            receipt = read_receipt(run.path, model, shard)
             if receipt is None:
                 problems.append(f"{name} is missing or torn")
             elif receipt.fingerprint != plan.fingerprint:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from audit.errors import RunError
 from audit.run.schema import SCHEMA_VERSION
-from audit.run.shards import read_maps
+from audit.run.shards import explained_shards, read_maps
 from audit.run.tables import read_table, table_path
 
 __all__ = ["Run", "find_runs", "open_run"]
@@ -91,7 +91,7 @@ class Run:
         """
         wanted = None if image_ids is None else frozenset(image_ids)
         found: dict[str, np.ndarray] = {}
-        for path in sorted((self.path / "shards" / model).glob("*.parquet")):
+        for path in explained_shards(self.path, model):
             found |= read_maps(path, method, wanted)
         return found
 
@@ -149,7 +149,17 @@ def open_run(path: str | Path) -> Run:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Run folders directly below a folder, or the folder itself if it is one, newest first."""
+    """Find the runs of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    list of Path
+        Run folders directly below it, or the folder itself if it is one, newest first.
+    """
     if (folder / "run.json").exists():
         return [folder]
     found = [file.parent for file in folder.glob("*/run.json")]

@@ -35,6 +35,8 @@ MAP_PREFIX = "map_"
 """Columns with this prefix hold a method's raw maps as fixed-shape tensors."""
 
 _KEY = b"faircam.receipt"
+_MAPS_TOGETHER = 32
+"""Rows of a row group where maps are stored: who reads those of one image reads no more than so many."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,16 @@ def _commit(path: Path, table: pa.Table) -> None:
     plain = [name for name in table.column_names if not name.startswith(MAP_PREFIX)]
     # Raw maps look like noise to a compressor: trying costs more time than the rest of the shard and saves nothing.
     compression = dict.fromkeys(table.column_names, "none") | dict.fromkeys(plain, "zstd")
+    rows = None if len(plain) == len(table.column_names) else _MAPS_TOGETHER
     commit(
         path,
         lambda partial: pq.write_table(
-            table, partial, compression=compression, use_dictionary=plain, write_statistics=plain
+            table,
+            partial,
+            compression=compression,
+            use_dictionary=plain,
+            write_statistics=plain,
+            row_group_size=rows,
         ),
     )
 

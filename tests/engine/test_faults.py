@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from tests.engine.forked import STEPS, Forked
 from tests.integration.small import write_audit
 from tests.integration.test_run import assert_same_tables
 
-KILLS = 48
-"""Random ones; one more on each framework is in `tests/integration/test_kill.py`."""
+KILLS = int(os.environ.get("FAIRCAM_KILLS", "48"))
+"""Random ones; `make kill-test` asks for a thousand."""
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
+from audit.errors import IncompleteRun
 from audit.run import Run, open_run
+from audit.run.files import sha256_file, write_json
+from reports.bundle.make import write_bundle
+from reports.bundle.request import Request
+from reports.verify import verify
 from tests.derived_run import MODEL, build_derived
 from tests.integration.small import faircam
+
+DAY = date(2026, 11, 25)
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +110,64 @@ def test_a_report_as_markdown_and_json(run: Run, tmp_path: Path) -> None:
         assert faircam("report", run.path, "--format", kind, "--out", tmp_path / f"r.{kind}").returncode == 0
     assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("# ")
     json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+
+
+STRICT = """\
+name: strict
+approver: Ana Ruiz
+rules:
+  - {id: gap, metric: accuracy, attribute: tone, compare: range, tolerance: 0.01, tier: required, rationale: a test}
+"""
+
+
+def test_a_policy_that_came_after_the_run_is_post_hoc_everywhere(copy: Path, tmp_path: Path) -> None:
+    policy, out = tmp_path / "strict.yaml", tmp_path / "bundle"
+    policy.write_text(STRICT, encoding="utf-8")
+    assert faircam("check", copy, "--policy", policy, "--save").returncode == 1
+    assert faircam("report", copy, "--format", "md", "--out", tmp_path / "r.md").returncode == 0
+    summary = (tmp_path / "r.md").read_text(encoding="utf-8").split("## Verdicts")[0]
+    assert "Verdicts of other rules were saved after the run, post hoc: strict." in summary
+    made = faircam("bundle", copy, "--disclosure", "auditor", "--out", out, "--policy", policy, "--pack", "nyc-ll144")
+    assert made.returncode == 0, made.stderr
+    verdicts = json.loads((out / "verdicts.json").read_text(encoding="utf-8"))
+    assert (verdicts["preregistered"], verdicts["policy"]["sha256"]) == (False, sha256_file(policy))
+    summary, rest = (out / "report.md").read_text(encoding="utf-8").split("## Verdicts")
+    assert f"Policy ‘strict’ (SHA-256 {sha256_file(policy)[:12]}), post hoc" in summary
+    assert f"Policy ‘strict’ (SHA-256 {sha256_file(policy)}) was applied" in rest
+    assert "preregistered" not in summary
+    cases = ET.parse(out / "junit.xml").getroot()  # noqa: S314
+    assert {item.get("value") for item in cases.iter("property") if item.get("name") == "preregistered"} == {"false"}
+
+
+def unfinished(folder: Path, *without: str) -> Run:
+    """Make a run one that ended early, and before it had some tables."""
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    for name in without:
+        (folder / "tables" / f"{name}.parquet").unlink()
+    digests = {name: digest for name, digest in record["tables"].items() if name not in without}
+    write_json(folder / "run.json", {**record, "complete": False, "tables": digests})
+    return open_run(folder)
+
+
+@pytest.mark.parametrize("level", ["public", "internal"])
+def test_a_bundle_of_an_unfinished_run_says_so_first(copy: Path, tmp_path: Path, level: str) -> None:
+    out = tmp_path / "bundle"
+    write_bundle(unfinished(copy), out, Request(level, DAY, ("nyc-ll144",)))  # type: ignore[arg-type]
+    texts = {name: (out / name).read_text(encoding="utf-8") for name in ("report.html", "report.md", "modelcard.md")}
+    assert '<div class="banner" role="alert"><strong>INCOMPLETE</strong>' in texts["report.html"].split("<main")[0]
+    assert texts["report.md"].split("\n\n")[2].startswith("> **INCOMPLETE.**")
+    assert "INCOMPLETE: no verdict is settled" in texts["report.md"].split("## Verdicts")[0]
+    assert "INCOMPLETE" in texts["modelcard.md"].split("\n## ")[0]
+    documents = {name: json.loads((out / f"{name}.json").read_text("utf-8")) for name in ("results", "verdicts")}
+    assert documents["results"]["run"]["complete"] is False
+    assert (documents["verdicts"]["run"]["complete"], documents["verdicts"]["certified"]) == (False, False)
+    assert 'type="incomplete"' in (out / "junit.xml").read_text(encoding="utf-8")
+    assert verify(out).problems == []
+
+
+def test_a_run_that_ended_before_its_tables_has_no_bundle(copy: Path, tmp_path: Path) -> None:
+    run = unfinished(copy, *(path.stem for path in (copy / "tables").glob("*.parquet")))
+    for level in ("public", "auditor", "internal"):
+        with pytest.raises(IncompleteRun, match="ended before its tables were written"):
+            write_bundle(run, tmp_path / level, Request(level, DAY))
+        assert not (tmp_path / level).exists()
