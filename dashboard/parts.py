@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -16,6 +14,7 @@ from dashboard.text import csv_name, escape
 from dashboard.theme import BADGE_COLOURS
 from reports.format import clean, plain
 from reports.palette import DARK, LIGHT, Theme, verdict_style
+from reports.spreadsheet import csv_text
 
 __all__ = [
     "badge",
@@ -33,7 +32,6 @@ _WHOLE_ROWS = 16
 _TITLES = {"sha256": "SHA-256", "p_adjusted": "p adjusted"}
 _PROBABILITIES = ("p", "p_adjusted")
 _BYTE_ORDER_MARK = "\ufeff"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def mode() -> Theme:
@@ -98,24 +96,8 @@ def download_csv(
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A table as CSV in UTF-8 with a byte order mark; lists as JSON, text that a spreadsheet would run quoted."""
-    safe = frame.copy()
-    for column in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(_inert, na_action="ignore")
-    return (_BYTE_ORDER_MARK + safe.to_csv(index=False)).encode("utf-8")
-
-
-def _inert(value: Any) -> Any:
-    if isinstance(value, np.ndarray | list):
-        return json.dumps(np.asarray(value).tolist())  # whole: printed, a long array would be cut
-    if not isinstance(value, str) or not value.startswith(_FORMULA):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
+    """A table as `reports.spreadsheet.csv_text` writes it, in UTF-8 with a byte order mark."""
+    return (_BYTE_ORDER_MARK + csv_text(frame)).encode("utf-8")
 
 
 def chart(figure: go.Figure, *, key: str, description: str) -> None:

@@ -120,6 +120,7 @@ class LastingWorker:
         self._ahead = ahead
         self._refusals = refusals
         self._told: dict[str, dict[str, Any]] = {}
+        self._closed = False
         self._link = spawn()
 
     def wait_until_ready(self) -> None:
@@ -169,7 +170,7 @@ class LastingWorker:
             except Death as death:
                 self._refusals.strike(death)
                 blameless, dead = blameless + (not death.suspects), True
-                if blameless >= _TRIES:
+                if blameless >= _TRIES or self._closed:
                     raise self._given_up(death) from None
 
     def _once(self, shard: Shard, *, careful: bool) -> Receipt:
@@ -192,7 +193,8 @@ class LastingWorker:
             self._link.tell(**order)
 
     def close(self) -> None:
-        """End it."""
+        """End it for good."""
+        self._closed = True
         self._link.close()
 
     def _given_up(self, death: Death) -> IncompleteRun:
@@ -257,11 +259,15 @@ class Pool:
         threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in self.workers]
         for thread in threads:
             thread.start()
+        errors: list[BaseException] = []
         for _ in threads:
             while (told := done.get()) is not None:
                 if isinstance(told, BaseException):
-                    raise told
-                yield told
+                    errors.append(told)
+                else:
+                    yield told
+        if errors:
+            raise errors[0]
 
     def close(self) -> None:
         """End every worker."""

@@ -15,6 +15,7 @@ import sys
 import uuid
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,8 @@ class ActorLink:
         ray.kill(self._actor, no_restart=True)
         if self._trace is not None:
             self._trace.unlink(missing_ok=True)
+            with suppress(OSError):  # others still read
+                self._trace.parent.rmdir()
 
     def _look(self) -> None:
         hanging = self._suspects(self._patience)

@@ -6,12 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from audit.engine.child import Death
+from audit.engine.crew import LastingWorker, Pool, Refusals
+from audit.errors import IncompleteRun
 from audit.run import open_run
+from audit.run.plan import Shard
+from audit.run.shards import Receipt
 from tests.integration.small import faircam, write_audit
 from tests.integration.test_run import assert_same_tables
 
@@ -94,6 +100,53 @@ def test_an_image_that_ends_every_worker_is_listed_and_passed_over(
     assert dict(images["status"].value_counts()) == {"ok": 59, "ended_worker": 1}
     assert images.loc[images["status"] != "ok", "path"].tolist() == ["images/0013.png"]
     assert said in run.table("problems")["detail"].iloc[0]
+
+
+def test_a_worker_that_was_closed_is_not_replaced() -> None:
+    started: list[object] = []
+
+    class Dead:
+        def __init__(self) -> None:
+            started.append(self)
+
+        def tell(self, **_: object) -> None:
+            raise Death(-9, "", ())
+
+        def answer(self) -> dict[str, object]:
+            raise Death(-9, "", ())
+
+        def close(self) -> None:
+            pass
+
+    worker = LastingWorker(Dead, "model", True, Refusals())
+    worker.close()
+    with pytest.raises(IncompleteRun, match="--resume"):
+        worker.run(Shard("predict", 0, 0, 1))
+    assert len(started) == 1
+
+
+def test_an_error_of_one_worker_waits_for_the_shards_of_the_others() -> None:
+    begun, ended = threading.Event(), list[int]()
+
+    class Failing:
+        def run(self, shard: Shard) -> Receipt:
+            begun.wait(10)
+            raise IncompleteRun(f"shard {shard.index} cannot be computed")
+
+    class Slow:
+        def run(self, shard: Shard) -> Receipt:
+            begun.set()
+            time.sleep(0.2)
+            ended.append(shard.index)
+            return Receipt("", "model", shard, {}, 1, 0.0)
+
+    shards = [Shard("predict", number, number, number + 1) for number in range(9)]
+    told = Pool([Slow(), Failing()]).map(shards)  # type: ignore[list-item]
+    seen: list[int] = []
+    with pytest.raises(IncompleteRun, match="cannot be computed"):
+        seen.extend(receipt.shard.index for receipt in told)
+    assert ended == seen
+    assert len(seen) == 1
 
 
 def _children(process: int) -> list[int]:
