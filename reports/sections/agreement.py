@@ -14,8 +14,9 @@ from reports.nodes import Block, Callout, Cell, Column, Folded, Gallery, Paragra
 from reports.palette import stamp_style, stamp_word
 from reports.sections.cards import Cards
 from reports.sections.explained import crossed, leading
-from reports.sections.facts import EVERYBODY, Facts, capped, first_of, muted, pick, records
+from reports.sections.facts import EVERYBODY, Facts, pick, records
 from reports.sections.gallery import legend
+from reports.sections.tables import capped, first_of, muted
 
 __all__ = ["agreement"]
 

@@ -12,7 +12,8 @@ from reports.figures import Line, LinesFigure, Point
 from reports.format import NOTHING, clean, interval, known, metric_words, rate
 from reports.language import phrase, say
 from reports.nodes import Block, Cell, Column, FigureBlock, FigureRow, Folded, Paragraph, Section, Table
-from reports.sections.facts import EVERYBODY, Facts, capped, group_order, muted, pick, records, value_table
+from reports.sections.facts import EVERYBODY, Facts, group_order, pick, records
+from reports.sections.tables import capped, muted, value_table
 
 __all__ = ["calibration", "curve_points", "reliability_figure", "threshold_figure"]
 

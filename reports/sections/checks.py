@@ -12,7 +12,8 @@ from reports.figures import Curve, CurvesFigure
 from reports.format import NOTHING, clean, count, known, number, rate, scientific, signed, status_words
 from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section
-from reports.sections.facts import Facts, capped, muted, pick, records
+from reports.sections.facts import Facts, pick, records
+from reports.sections.tables import capped, muted
 
 __all__ = ["crosschecks", "training"]
 

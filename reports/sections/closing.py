@@ -12,7 +12,8 @@ from audit.run.claims import CLAIM_KEYS, claims_of
 from reports.format import clean, count, known, metric_words, plain
 from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Cell, Code, Column, KeyValues, Paragraph, Section, Table
-from reports.sections.facts import MISSING, Facts, interval_name
+from reports.sections.facts import MISSING, Facts
+from reports.sections.tables import interval_name
 from reports.sections.work import work
 
 __all__ = ["checking", "interval_words", "limits", "methods", "provenance"]

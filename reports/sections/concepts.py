@@ -10,7 +10,8 @@ from reports.format import NOTHING, clean, count, known, p_value, p_words, rate,
 from reports.language import phrase, say
 from reports.nodes import Bullets, Cell, Column, Paragraph, Section
 from reports.sections.explained import crossed
-from reports.sections.facts import Facts, capped, muted, records
+from reports.sections.facts import Facts, records
+from reports.sections.tables import capped, muted
 
 __all__ = ["concepts"]
 

@@ -27,7 +27,8 @@ from reports.format import (
 from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Cell, Column, FigureBlock, FigureRow, Folded, Paragraph, Section
 from reports.sections.calibration import drawn_groups
-from reports.sections.facts import EVERYBODY, MOST_ROWS, Facts, capped, muted, pick, records, value_table
+from reports.sections.facts import EVERYBODY, Facts, pick, records
+from reports.sections.tables import MOST_ROWS, capped, muted, value_table
 
 __all__ = ["conditions", "corruption_figure", "membership_sentence"]
 

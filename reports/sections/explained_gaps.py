@@ -14,8 +14,9 @@ from reports.language import say
 from reports.nodes import Block, Bullets, Cell, Column, Paragraph, Table
 from reports.palette import stamp_word
 from reports.sections.explained import crossed, leading
-from reports.sections.facts import Facts, capped, muted, records
+from reports.sections.facts import Facts, records
 from reports.sections.measures import effect_words, measure_words
+from reports.sections.tables import capped, muted
 
 __all__ = ["EFFECT", "LEVEL", "SHARE", "Gap", "effect_sentences", "gap_table", "gaps_of", "share_sentences"]
 

@@ -11,7 +11,8 @@ from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, criterion_words, interval, known, p_value, rate, status_words
 from reports.language import phrase, say
 from reports.nodes import Block, Cell, Column, Paragraph, Section, Table
-from reports.sections.facts import Facts, capped, group_words, interval_name, muted, records
+from reports.sections.facts import Facts, records
+from reports.sections.tables import capped, group_words, interval_name, muted
 
 __all__ = ["gap_rows", "gaps_section"]
 

@@ -12,7 +12,8 @@ from reports.format import NOTHING, clean, count, interval, known, metric_words,
 from reports.language import phrase, say
 from reports.nodes import Block, Cell, Column
 from reports.palette import VERDICTS, verdict_style
-from reports.sections.facts import Facts, capped, muted, pick, records
+from reports.sections.facts import Facts, pick, records
+from reports.sections.tables import capped, muted
 
 __all__ = ["gravest", "judged"]
 

@@ -14,7 +14,8 @@ from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
 from reports.sections.explained import crossed, drawn_groups, forest_row
 from reports.sections.explained_gaps import EFFECT, effect_sentences, gap_table, gaps_of
-from reports.sections.facts import EVERYBODY, Facts, capped, muted, pick, records
+from reports.sections.facts import EVERYBODY, Facts, pick, records
+from reports.sections.tables import capped, muted
 
 __all__ = ["interventions"]
 

@@ -20,7 +20,8 @@ from audit.run.claims import claim_of
 from reports.format import clean, count, known, metric_words, p_value, rate, signed, status_words
 from reports.language import say
 from reports.nodes import Block, Bullets, Callout, Cell, Column, Paragraph, Section, Table
-from reports.sections.facts import capped, muted, pick, records
+from reports.sections.facts import pick, records
+from reports.sections.tables import capped, muted
 
 __all__ = ["Arm", "PairedFacts", "changes", "crossed"]
 

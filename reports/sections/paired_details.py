@@ -13,8 +13,9 @@ from reports.figures import ForestFigure, ForestRow
 from reports.format import NOTHING, clean, count, interval, known, metric_words, p_value, rate, signed, status_words
 from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Cell, Column, FigureBlock, FigureRow, KeyValues, Paragraph, Section, Table
-from reports.sections.facts import capped, muted, pick, records
+from reports.sections.facts import pick, records
 from reports.sections.paired import PairedFacts, crossed
+from reports.sections.tables import capped, muted
 
 __all__ = ["compared", "details", "limits", "methods", "sources"]
 

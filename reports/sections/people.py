@@ -12,7 +12,8 @@ from audit.run.claims import claim_of
 from reports.format import NOTHING, clean, count, known, plain, share, status_words
 from reports.language import phrase, say
 from reports.nodes import Block, Callout, Cell, Column, KeyValues, Paragraph, Section, Table
-from reports.sections.facts import MISSING, MOST_ROWS, Facts, capped, group_words, muted, records
+from reports.sections.facts import MISSING, Facts, records
+from reports.sections.tables import MOST_ROWS, capped, group_words, muted
 
 __all__ = ["people"]
 

@@ -14,19 +14,9 @@ from reports.figures import ForestFigure, ForestRow
 from reports.format import clean, known, metric_words, rate_with_interval, status_words
 from reports.language import phrase, say
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
-from reports.sections.facts import (
-    MOST_ROWS,
-    Facts,
-    capped,
-    group_order,
-    interval_name,
-    muted,
-    pick,
-    records,
-    value_cells,
-    value_columns,
-)
+from reports.sections.facts import Facts, group_order, pick, records
 from reports.sections.gaps import gaps_section
+from reports.sections.tables import MOST_ROWS, capped, interval_name, muted, value_cells, value_columns
 
 __all__ = ["performance"]
 

@@ -14,8 +14,9 @@ from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Callout, Cell, Column, Folded, Paragraph, Section, Table
 from reports.sections.explained import crossed
 from reports.sections.explained_gaps import EFFECT, LEVEL, SHARE, gap_table, gaps_of
-from reports.sections.facts import Facts, capped, first_of, muted, pick, records
+from reports.sections.facts import Facts, pick, records
 from reports.sections.measures import FAMILIES, Family, in_order, measure_words, towards
+from reports.sections.tables import capped, first_of, muted
 
 __all__ = ["quality"]
 

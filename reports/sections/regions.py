@@ -14,7 +14,8 @@ from reports.language import phrase, say
 from reports.nodes import Block, Callout, Cell, Column, FigureBlock, FigureRow, Paragraph, Section, Table
 from reports.sections.explained import asked, crossed, drawn_groups, forest_row, leading, method_cell
 from reports.sections.explained_gaps import LEVEL, SHARE, gap_table, gaps_of, share_sentences
-from reports.sections.facts import MOST_ROWS, Facts, capped, muted, pick, records, value_cells, value_columns
+from reports.sections.facts import Facts, pick, records
+from reports.sections.tables import MOST_ROWS, capped, muted, value_cells, value_columns
 
 __all__ = ["regions"]
 

@@ -11,8 +11,9 @@ from reports.format import NOTHING, clean, count, known, metric_words, rate, rat
 from reports.language import say
 from reports.nodes import Block, Cell, Column, Paragraph, Section, Table
 from reports.palette import VERDICT_ORDER, verdict_style, verdict_word
-from reports.sections.facts import Facts, capped, muted, pick, records
+from reports.sections.facts import Facts, pick, records
 from reports.sections.paired import Arm, PairedFacts
+from reports.sections.tables import capped, muted
 
 __all__ = ["release_section", "verdict_changes"]
 

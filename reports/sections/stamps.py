@@ -12,7 +12,8 @@ from audit.run.claims import claim_of, claims_of
 from reports.format import NOTHING, clean, count, decimal, decimals, known, plain, status_words
 from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Callout, Cell, Column, Paragraph, Section, StampLegend, Table
-from reports.sections.facts import Facts, capped, muted, pick, records
+from reports.sections.facts import Facts, pick, records
+from reports.sections.tables import capped, muted
 
 __all__ = ["refusals", "stamps"]
 

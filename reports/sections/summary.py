@@ -27,9 +27,10 @@ from reports.nodes import (
     VerdictCounts,
 )
 from reports.palette import VERDICT_ORDER
-from reports.sections.facts import MISSING, Facts, capped, muted, pick, records
+from reports.sections.facts import MISSING, Facts, pick, records
 from reports.sections.gravest import gravest
 from reports.sections.rules import basis_words
+from reports.sections.tables import capped, muted
 
 __all__ = ["SUMMARY", "summary"]
 

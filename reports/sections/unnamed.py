@@ -25,7 +25,8 @@ from reports.format import (
 from reports.language import phrase, say
 from reports.maps import picture_uri
 from reports.nodes import Block, Bullets, Cell, Column, Paragraph, Section, SliceCard, SliceCards, Table
-from reports.sections.facts import MOST_ROWS, Facts, capped, muted, pick, records
+from reports.sections.facts import Facts, pick, records
+from reports.sections.tables import MOST_ROWS, capped, muted
 
 __all__ = ["leakage_sentence", "slice_sentence", "slice_state", "unnamed", "worst_first"]
 

@@ -24,9 +24,10 @@ from reports.nodes import (
     VerdictCounts,
 )
 from reports.palette import VERDICT_ORDER, verdict_style, verdict_word
-from reports.sections.facts import Facts, capped, muted, records
+from reports.sections.facts import Facts, records
 from reports.sections.rules import basis_of
 from reports.sections.sentences import finding_words, flipped_words, original_words
+from reports.sections.tables import capped, muted
 
 __all__ = ["verdicts"]
 

@@ -10,7 +10,8 @@ from audit.run.claims import claims_of
 from reports.format import NOTHING, clean, count, plain
 from reports.language import say
 from reports.nodes import Block, Cell, Column, Paragraph, Section
-from reports.sections.facts import Facts, capped, records
+from reports.sections.facts import Facts, records
+from reports.sections.tables import capped
 
 __all__ = ["work"]
 
