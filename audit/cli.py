@@ -256,13 +256,20 @@ def dashboard(
     secrets: Annotated[
         Path | None, typer.Option("--secrets", metavar="FILE", help="Settings of the login; .streamlit/secrets.toml.")
     ] = None,
+    try_it: Annotated[
+        bool, typer.Option("--try-it", help="Let an uploaded image be predicted and explained; on this machine only.")
+    ] = False,
+    trust_code: Annotated[bool, typer.Option("--trust-code", help="With --try-it: run a model's own code.")] = False,
 ) -> None:
     """Open the dashboard over finished runs: on this machine only, or with a login for those on a list."""
     own("dashboard")
-    from dashboard import launch, require_login
+    from dashboard import TryIt, launch, require_login
 
+    if trust_code and not try_it:
+        raise InputError("--trust-code alone means nothing here", fix="add --try-it, whose models it is about")
     login = require_login(host, allow_list, secrets)
-    raise typer.Exit(launch(folder, port, address=host, login=login))
+    trial = TryIt(Path.cwd(), trust_code) if try_it else None
+    raise typer.Exit(launch(folder, port, address=host, login=login, try_it=trial))
 
 
 @app.command(epilog="Example: [bold]faircam compare runs/before runs/after --out before-after.html[/bold]")

@@ -15,8 +15,9 @@ from types import FrameType
 
 from dashboard.access import ADDRESS, Login, require_login
 from dashboard.server import Server
+from dashboard.trying.switch import TryIt
 
-__all__ = ["launch", "require_login"]
+__all__ = ["TryIt", "launch", "require_login"]
 
 
 def launch(
@@ -25,6 +26,7 @@ def launch(
     *,
     address: str = ADDRESS,
     login: Login | None = None,
+    try_it: TryIt | None = None,
     open_browser: bool = True,
 ) -> int:
     """Serve the dashboard until it is ended with Ctrl-C.
@@ -39,6 +41,8 @@ def launch(
         Address to listen on; by default only this machine reaches it.
     login : Login, optional
         From `require_login`: who enters, and how they log in. Needed on every other address.
+    try_it : TryIt, optional
+        Whether an image may be predicted and explained live; off by default, and never on another address.
     open_browser : bool
         Whether to open the page in the user's browser; never done with a login.
 
@@ -52,7 +56,7 @@ def launch(
     InputError
         As `dashboard.server.Server`.
     """
-    with _ended_by_signal(), Server(runs_dir, port, address, login) as server:
+    with _ended_by_signal(), Server(runs_dir, port, address, login, try_it) as server:
         try:
             server.wait_until_ready()
             where = f"{server.url}  (this machine only; Ctrl-C ends it)"

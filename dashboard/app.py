@@ -10,8 +10,9 @@ import streamlit as st
 from audit.errors import FaircamError
 from audit.run import Run
 from dashboard import data, login, review, state
-from dashboard.pages import FIRST, PAGES, file_of
+from dashboard.pages import FIRST, PAGES, TRY_IT, file_of
 from dashboard.text import escape, run_date
+from dashboard.trying.switch import try_it
 
 __all__ = ["main"]
 
@@ -22,8 +23,9 @@ def main() -> None:
     if not login.admitted():
         return
     state.start()
+    pages = PAGES if try_it() is None else PAGES | TRY_IT
     page = st.navigation(
-        [st.Page(file_of(name), title=title, url_path=name, default=name == FIRST) for name, title in PAGES.items()]
+        [st.Page(file_of(name), title=title, url_path=name, default=name == FIRST) for name, title in pages.items()]
     )
     try:
         if page.title != PAGES[FIRST]:

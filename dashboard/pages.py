@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FIRST", "PAGES", "file_of"]
+__all__ = ["FIRST", "PAGES", "TRY_IT", "file_of"]
 
 PAGES: dict[str, str] = {
     "audits": "Audits",
@@ -16,6 +16,9 @@ PAGES: dict[str, str] = {
     "provenance": "Provenance and export",
 }
 """Title of every page by its name, which is its place in the address and its module in `dashboard.views`."""
+
+TRY_IT: dict[str, str] = {"try_it": "Try it"}
+"""The page that is only there where `faircam dashboard --try-it` asks for it."""
 
 FIRST = "audits"
 """Page that an address without a name opens: the list of runs, which is about no single one."""

@@ -21,6 +21,7 @@ from audit.errors import FaircamError, InputError
 from audit.run import find_runs
 from dashboard.access import ADDRESS, ALLOW_LIST_VARIABLE, Login, is_loopback
 from dashboard.theme import theme_options
+from dashboard.trying.switch import MOST_MEGABYTES, TRY_IT_VARIABLES, TryIt, try_it_variables
 
 __all__ = ["ADDRESS", "RUNS_VARIABLE", "Server", "command"]
 
@@ -50,10 +51,11 @@ _OPTIONS: dict[str, str] = {
 }
 
 
-def command(port: int, address: str = ADDRESS, login: Login | None = None) -> list[str]:
+def command(port: int, address: str = ADDRESS, login: Login | None = None, try_it: TryIt | None = None) -> list[str]:
     """Command line of the server process; its options outrank the user's own Streamlit settings."""
     app = Path(__file__).with_name("app.py")
-    options = [("server.address", address), ("server.port", str(port)), *_OPTIONS.items(), *theme_options().items()]
+    own = _OPTIONS if try_it is None else {**_OPTIONS, "server.maxUploadSize": str(MOST_MEGABYTES)}
+    options = [("server.address", address), ("server.port", str(port)), *own.items(), *theme_options().items()]
     flags = [f"--{name}={value}" for name, value in [*options, *_reachable_as(port, address, login)]]
     return [sys.executable, "-P", "-m", "streamlit", "run", str(app), *flags]
 
@@ -87,17 +89,26 @@ class Server:
         Address to listen on.
     login : Login, optional
         From `dashboard.access.require_login`; where it is left out, only this machine may be listened to.
+    try_it : TryIt, optional
+        Whether images may be predicted and explained live; on this machine's own address alone.
 
     Raises
     ------
     InputError
         Streamlit or Plotly is not installed, the folder holds no run, the port is taken, this machine has no such
-        address, or others reach it and no login is given.
+        address, or others reach it and no login is given or images may be tried.
     """
 
     def __init__(
-        self, runs_dir: Path, port: int | None = None, address: str = ADDRESS, login: Login | None = None
+        self,
+        runs_dir: Path,
+        port: int | None = None,
+        address: str = ADDRESS,
+        login: Login | None = None,
+        try_it: TryIt | None = None,
     ) -> None:
+        if try_it is not None:
+            try_it.check(address, login)
         _require_packages()
         folder = _require_runs(runs_dir)
         if login is None and not is_loopback(address):
@@ -106,8 +117,8 @@ class Server:
         self.url = _url(_local(address), self.port) + (login.base if login is not None else "")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in `stop`
         self.process = subprocess.Popen(  # noqa: S603  our own interpreter and file
-            command(self.port, address, login),
-            env=_environment(folder, login),
+            command(self.port, address, login, try_it),
+            env=_environment(folder, login, try_it),
             cwd=Path(__file__).parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -221,13 +232,20 @@ def _bound(address: str, port: int) -> int | None:
         return None
 
 
-def _environment(folder: Path, login: Login | None) -> dict[str, str]:
+def _environment(folder: Path, login: Login | None, try_it: TryIt | None = None) -> dict[str, str]:
     """The child's environment: where the runs and the allow-list are, and where these packages come from."""
     home = str(Path(__file__).resolve().parent.parent)
     paths = [home, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    rest = {name: value for name, value in os.environ.items() if name != ALLOW_LIST_VARIABLE}
+    ours = (ALLOW_LIST_VARIABLE, *TRY_IT_VARIABLES)
+    rest = {name: value for name, value in os.environ.items() if name not in ours}
     listed = {} if login is None else {ALLOW_LIST_VARIABLE: str(login.allow_list)}
-    return {**rest, **listed, RUNS_VARIABLE: str(folder), "PYTHONPATH": os.pathsep.join(paths)}
+    return {
+        **rest,
+        **listed,
+        **try_it_variables(try_it),
+        RUNS_VARIABLE: str(folder),
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
 
 
 def _healthy(url: str) -> bool:
