@@ -151,11 +151,12 @@ def _row(run: Listed) -> dict[str, object]:
 
 
 def _others() -> None:
-    """Folders that cannot be shown, each with the reason."""
+    """Folders that are no run or cannot be opened, each with the reason; open where a run is among them."""
     others = unshown()
     if not others:
         return
-    with st.expander(f"Folders that cannot be shown: {len(others)}", expanded=len(others) <= 5):
+    broken = any((other.path / "run.json").exists() for other in others)
+    with st.expander(f"Other folders, which are no run or cannot be opened: {len(others)}", expanded=broken):
         for other in others:
             st.text(clean(f"{other.path.name}: {other.reason}"))
 
