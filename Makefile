@@ -6,7 +6,7 @@ SHARED ?= $(or $(FAIRCAM_SHARED),../shared)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test check format api kill-test bench study study-explanations london london-explained dashboard clean
+.PHONY: help demo test check format api kill-test bench study study-explanations london london-explained dashboard audit-dependencies clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -30,7 +30,11 @@ demo: $(VENV)/.all ## Set up, then train, audit and report on the built-in synth
 dashboard: $(VENV)/.all ## Browse what the demo made
 	$(BIN)/faircam dashboard demo
 
-kill-test: $(VENV)/.dev ## A thousand kills at random (minutes)
+kill-audit-dependencies: ## Look up known weaknesses of the pinned packages (needs the network)
+	$(PYTHON) -m venv .audit && .audit/bin/python -m pip --quiet install pip-audit
+	.audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
+test: $(VENV)/.dev ## A thousand kills at random (minutes)
 	FAIRCAM_KILLS=1000 $(BIN)/python -P -m pytest -q tests/engine/test_faults.py -k at_random
 
 test: $(VENV)/.dev ## Set up, then run every test, in two processes (JOBS=1 for one)
@@ -71,4 +75,4 @@ london-explained: $(VENV)/.dev ## Where three networks look on the London set, a
 	$(BIN)/python -P tests/training/london_explained.py --shared $(SHARED) --out runs/london-explained
 
 clean: ## Remove the environment, the demo and caches
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .audit demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -15,6 +15,7 @@ import typer
 
 from audit.cli_evidence import register
 from audit.errors import FaircamError, InputError, nearest
+from audit.trust import NOTHING, Trust
 
 if TYPE_CHECKING:
     from audit.run import Run
@@ -39,6 +40,14 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Option("--out", help="Folder to write; made if it is missing.")]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Follow import paths in the config. They are code; the run records it.")
+]
+TrustModel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust-model",
+        metavar="sha256:HEX",
+        help="Let the model file with this digest run code when it is loaded; may be repeated; the run records it.",
+    ),
 ]
 
 
@@ -130,6 +139,7 @@ def run(
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
     trust_code: TrustCode = False,
+    trust_model: TrustModel = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; overrides the config.")] = None,
     cache: Annotated[
         Path | None,
@@ -166,9 +176,10 @@ def run(
     if device is not None:
         execution = settings.execution.model_copy(update={"device": device})
         settings = settings.model_copy(update={"execution": execution})
+    trust = Trust.given(trust_code, trust_model)
     checked = preflight(settings, config.parent)
     if dry_run:
-        for line in estimate(checked, out, trust_code=trust_code, resume=resume):
+        for line in estimate(checked, out, trust=trust, resume=resume):
             say(line)
         return
     placement = Placement(engine, workers, address, read_ahead, image_seconds)  # type: ignore[arg-type]  # checked there
@@ -177,7 +188,7 @@ def run(
             checked,
             out,
             resume=resume,
-            trust_code=trust_code,
+            trust=trust,
             progress=bars.update,
             cache=cache,
             placement=placement,
@@ -260,15 +271,19 @@ def dashboard(
         bool, typer.Option("--try-it", help="Let an uploaded image be predicted and explained; on this machine only.")
     ] = False,
     trust_code: Annotated[bool, typer.Option("--trust-code", help="With --try-it: run a model's own code.")] = False,
+    trust_model: TrustModel = None,
 ) -> None:
     """Open the dashboard over finished runs: on this machine only, or with a login for those on a list."""
     own("dashboard")
     from dashboard import TryIt, launch, require_login
 
-    if trust_code and not try_it:
-        raise InputError("--trust-code alone means nothing here", fix="add --try-it, whose models it is about")
+    trust = Trust.given(trust_code, trust_model)
+    if trust != NOTHING and not try_it:
+        raise InputError(
+            "--trust-code and --trust-model alone mean nothing here", fix="add --try-it, whose models they are about"
+        )
     login = require_login(host, allow_list, secrets)
-    trial = TryIt(Path.cwd(), trust_code) if try_it else None
+    trial = TryIt(Path.cwd(), trust) if try_it else None
     raise typer.Exit(launch(folder, port, address=host, login=login, try_it=trial))
 
 
@@ -313,6 +328,7 @@ def parity(
     ] = "images",
     steps: Annotated[bool, typer.Option("--steps", help="Print every step, not a line a stage.")] = False,
     trust_code: TrustCode = False,
+    trust_model: TrustModel = None,
 ) -> None:
     """Compare two forms of one network step by step, and name the first step that differs.
 
@@ -324,7 +340,11 @@ def parity(
     from audit.parity_command import EXIT_CODES, ParityRequest, run_parity
 
     request = ParityRequest.of(
-        (first, second, backend_check), images=images, dtype=dtype, start=start, trust_code=trust_code
+        (first, second, backend_check),
+        images=images,
+        dtype=dtype,
+        start=start,
+        trust=Trust.given(trust_code, trust_model),
     )
     report = run_parity(load_config(AuditConfig, config), config.parent, request)
     print_parity(report, every_step=steps)
@@ -382,7 +402,7 @@ def _handle(error: Exception) -> None:
 
     if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
         message = error.format_message()
-        _stop(f"Error: {message}\nTry: faircam --help", 2)
+        _stop(f"Error: {message}", 2, "Try: faircam --help")
     if isinstance(error, ModuleNotFoundError) and error.name:
         _stop(f"Error: the package '{error.name}' is not installed. Fix: {_extra_for(error.name)}", 2)
     if os.environ.get("FAIRCAM_TRACEBACK"):
@@ -391,7 +411,7 @@ def _handle(error: Exception) -> None:
         mend = "mend the cause; a run keeps what it had committed and goes on with --resume"
         _stop(f"Error: {error}. Fix: {mend}", _INCOMPLETE)
     kind = type(error).__name__
-    _stop(f"Internal error: {kind}: {error}\nSet FAIRCAM_TRACEBACK=1 to see where, and please report it.", _INTERNAL)
+    _stop(f"Internal error: {kind}: {error}", _INTERNAL, "Set FAIRCAM_TRACEBACK=1 to see where, and please report it.")
 
 
 def _extra_for(module: str) -> str:
@@ -409,9 +429,12 @@ def _extra_for(module: str) -> str:
     return f"pip install 'faircam[{extra}]'" if extra else f"pip install {module}{nearest(module, [])}"
 
 
-def _stop(message: str, code: int) -> None:
+def _stop(message: str, code: int, advice: str = "") -> None:
+    """Say why on one line, which a name in it can neither break nor steer, and end."""
+    from audit.terminal import legible
+
     sys.stdout.flush()
-    sys.stderr.write(message + "\n")
+    sys.stderr.write("".join(f"{legible(line)}\n" for line in (message, advice) if line))
     raise SystemExit(code)
 
 

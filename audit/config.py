@@ -15,6 +15,7 @@ from audit.config_data import AttributeConfig, DataConfig, Preprocessing, Region
 from audit.config_explanations import ConceptConfig, ExplanationsConfig, InterventionsConfig, QualityConfig
 from audit.config_file import Section, load_config, parse_config
 from audit.errors import nearest
+from audit.run.files import LONGEST_NAME, is_file_name
 
 __all__ = [
     "AttributeConfig",
@@ -54,7 +55,11 @@ class ModelConfig(Section):
         description="onnx and callable are black boxes, which give scores alone; memory: handed to the notebook call, "
         "not for files."
     )
-    path: str | None = Field(default=None, description="keras: .keras or .h5 file; onnx: .onnx file.")
+    path: str | None = Field(
+        default=None,
+        description="keras: .keras or .h5 file; onnx: .onnx file; torch, in place of an architecture: a whole pickled "
+        "module, loaded with --trust-model only.",
+    )
     function: str | None = Field(
         default=None,
         description="callable: your.module:name, a function from float32 images in the declared `layout` to scores "
@@ -65,7 +70,9 @@ class ModelConfig(Section):
         description="torch: plain_cnn, deep_cnn, torchvision:NAME, or your.module:factory with --trust-code.",
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="Arguments of the architecture.")
-    weights: str | None = Field(default=None, description="torch: .safetensors or a state dict; numpy: .npz.")
+    weights: str | None = Field(
+        default=None, description="torch: .safetensors or a state dict (.pt, .pth, .bin, .ckpt); numpy: .npz."
+    )
     preprocessing: Preprocessing = Field(default_factory=Preprocessing)
     classes: tuple[str, ...] | None = Field(
         default=None, description="The model's own classes in output order; the data's by default."
@@ -90,9 +97,12 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         needed = _NEEDED.get(self.framework)
-        if needed is not None and getattr(self, needed) is None:
+        whole = self.framework == "torch" and self.path is not None
+        if needed is not None and getattr(self, needed) is None and not whole:
             raise ValueError(f"framework '{self.framework}' needs the key '{needed}'")
-        allowed = {needed, "weights", "arguments"} if self.framework == "torch" else {needed}
+        allowed = {needed}
+        if self.framework == "torch":
+            allowed = {"path"} if whole else {needed, "weights", "arguments"}
         black_box = self.framework in ("onnx", "callable")
         for key in ("path", "function", "architecture", "weights", "arguments", *(("layer",) if black_box else ())):
             if getattr(self, key) not in (None, {}) and key not in allowed:
@@ -104,8 +114,11 @@ class ModelConfig(Section):
             )
         if self.function is not None and re.fullmatch(r"\w+(\.\w+)*:\w+", self.function) is None:
             raise ValueError(f"function is '{self.function}', expected your.module:name")
-        if not self.name or "/" in self.name or self.name.startswith("."):
-            raise ValueError(f"model name '{self.name}' must be usable as a folder name")
+        if not is_file_name(self.name) or "/" in self.name or self.name.startswith("."):
+            raise ValueError(
+                f"model name '{self.name}' must be usable as a folder name: no slash or NUL, no dot first, at most "
+                f"{LONGEST_NAME} bytes"
+            )
         return self
 
 

@@ -130,6 +130,13 @@ class DataConfig(Section):
         description="For an attribute the share of each group in a population of reference; figures are also shown "
         "under that mix.",
     )
+    look_alikes: int | None = Field(
+        default=12,
+        ge=0,
+        le=32,
+        description="Images that look alike are listed: how many of 255 bits of their perceptual hashes may differ. "
+        "`null` leaves the search out; files that are the same byte by byte are always found.",
+    )
     max_pixels: int = Field(default=50_000_000, gt=0, description="Largest image accepted, in pixels.")
 
     @field_validator("label", mode="before")

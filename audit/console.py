@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -11,17 +10,16 @@ from typing import TYPE_CHECKING, Self
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from audit.run import Run
+from audit.terminal import legible, output, plain, table
 
 if TYPE_CHECKING:
     from audit.training.settings import EpochRecord
 
 __all__ = ["Bars", "findings_table", "paired_table", "say", "step", "warn"]
 
-_OUT = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
+_OUT = output()
 _ERR = Console(stderr=True, soft_wrap=True, highlight=False)
 _MARKS = {"fail": ("✗", "red"), "inconclusive": ("?", "yellow"), "warn": ("!", "yellow"), "pass": ("✓", "green")}
 _ORDER = {"fail": 0, "error": 1, "inconclusive": 2, "warn": 3, "pass": 4, "waived": 5}
@@ -31,12 +29,12 @@ _SENTENCES = 6
 
 def say(text: str) -> None:
     """Print a line, as it is."""
-    _OUT.print(Text(text))
+    _OUT.print(plain(text))
 
 
 def warn(text: str) -> None:
     """Print a line on standard error, as it is."""
-    _ERR.print(Text(f"Note: {text}", style="yellow"))
+    _ERR.print(plain(f"Note: {text}", "yellow"))
 
 
 class Bars:
@@ -44,11 +42,11 @@ class Bars:
 
     def __init__(self) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=_ERR,
         )
         self._tasks: dict[tuple[str, str], TaskID] = {}
@@ -57,8 +55,8 @@ class Bars:
         """Move the bar of a stage and model."""
         key = (stage, model)
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(f"{stage:<10} {model}", total=total, note="")
-        self._progress.update(self._tasks[key], completed=done, note=note)
+            self._tasks[key] = self._progress.add_task(f"{stage:<10} {legible(model)}", total=total, note="")
+        self._progress.update(self._tasks[key], completed=done, note=legible(note))
 
     def epoch(self, model: str, epochs: int, record: EpochRecord) -> None:
         """Move the bar of a training, with its latest figures."""
@@ -79,18 +77,17 @@ def findings_table(run: Run) -> None:
     """Print the findings of a run, failing first, with the whole sentence of those that failed."""
     findings = run.table("findings")
     findings = findings.sort_values("verdict", key=lambda column: column.map(_ORDER), kind="stable")
-    say(f"\n{run.name}")
-    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
-    for name in ("verdict", "model", "rule", "value [interval]", "tolerance"):
-        table.add_column(name, overflow="fold")
+    say("")
+    say(run.name)
+    shown = table("verdict", "model", "rule", "value [interval]", "tolerance")
     for row in findings.head(_SHOWN).to_dict("records"):
         mark, colour = _MARKS.get(row["verdict"], ("-", "white"))
         measured = "undefined" if pd.isna(row["value"]) else f"{row['value']:.3f}"
         if pd.notna(row["low"]) and pd.notna(row["high"]):
             measured += f" [{row['low']:.3f}, {row['high']:.3f}]"
         cells = (str(row["model"]), str(row["rule"]), measured, f"{row['threshold']:.2f}")
-        table.add_row(Text(f"{mark} {row['verdict']}", style=colour), *map(Text, cells))
-    _OUT.print(table)
+        shown.add_row(plain(f"{mark} {row['verdict']}", colour), *map(plain, cells))
+    _OUT.print(shown)
     if len(findings) > _SHOWN:
         say(f"... {len(findings)} findings in all: table `findings` of the run")
     for text in findings.loc[findings["verdict"] == "fail", "text"].head(_SENTENCES):
@@ -99,10 +96,9 @@ def findings_table(run: Run) -> None:
 
 def paired_table(title: str, paired: pd.DataFrame) -> None:
     """Print rows of table `paired`: the accuracy of everybody and of every group, before and after."""
-    say(f"\n{title}, accuracy on the same images")
-    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
-    for name in ("attribute", "group", "n", "before", "after", "change [interval]", "p adjusted"):
-        table.add_column(name, overflow="fold")
+    say("")
+    say(f"{title}, accuracy on the same images")
+    shown = table("attribute", "group", "n", "before", "after", "change [interval]", "p adjusted")
     accuracy = paired[paired["metric"] == "accuracy"]
     for row in accuracy.head(_SHOWN).to_dict("records"):
         values = [f"{row[name]:.3f}" if pd.notna(row[name]) else "-" for name in ("first_value", "second_value")]
@@ -116,8 +112,8 @@ def paired_table(title: str, paired: pd.DataFrame) -> None:
             if row["p_adjusted"] < 0.001
             else f"{row['p_adjusted']:.3f}"
         )
-        table.add_row(*map(Text, (row["attribute"], row["group"], str(row["n"]), *values, change, p)))
-    _OUT.print(table)
+        shown.add_row(*map(plain, (row["attribute"], row["group"], row["n"], *values, change, p)))
+    _OUT.print(shown)
     if len(accuracy) > _SHOWN:
         say(f"... {len(accuracy)} rows in all: --format csv")
 
@@ -125,5 +121,5 @@ def paired_table(title: str, paired: pd.DataFrame) -> None:
 @contextmanager
 def step(doing: str) -> Iterator[Callable[[str], None]]:
     """A line on standard error that says what is being done, while the context is open."""
-    with _ERR.status(doing) as status:
-        yield lambda what: status.update(f"{doing} {what}")
+    with _ERR.status(plain(doing)) as status:
+        yield lambda what: status.update(plain(f"{doing} {what}"))

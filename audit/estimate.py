@@ -12,11 +12,12 @@ from audit.engine.placement import Placement
 from audit.pipeline import check_folder
 from audit.preflight import Preflight
 from audit.run.plan import STAGES
+from audit.trust import Trust
 
 __all__ = ["estimate"]
 
 
-def estimate(checked: Preflight, out: Path, *, trust_code: bool, resume: bool) -> list[str]:
+def estimate(checked: Preflight, out: Path, *, trust: Trust, resume: bool) -> list[str]:
     """Load every model, time one micro-batch of it, and say what the whole will take.
 
     Parameters
@@ -24,7 +25,8 @@ def estimate(checked: Preflight, out: Path, *, trust_code: bool, resume: bool) -
     checked : Preflight
     out : Path
         Run folder that the audit would write; checked, not made.
-    trust_code, resume : bool
+    trust : Trust
+    resume : bool
         As for the audit.
 
     Returns
@@ -41,7 +43,7 @@ def estimate(checked: Preflight, out: Path, *, trust_code: bool, resume: bool) -
     for model in config.models:
         passes = _passes(checked, model.name)
         lines.append(f"{model.name}: {', '.join(f'{done.images:,} {done.what}' for done in passes)}.")
-        spec, cost = _measured(checked, model.name, trust_code)
+        spec, cost = _measured(checked, model.name, trust)
         seconds = sum(done.images * cost[done.cost] for done in passes)
         total += seconds
         disk += _bytes(checked, passes, spec, cost)
@@ -105,9 +107,10 @@ def _bytes(checked: Preflight, passes: list[_Pass], spec: dict[str, Any], cost: 
     return maps + images.get("embedded", 0) * 4.0 * min(kept, int(spec["embedding_size"]))
 
 
-def _measured(checked: Preflight, model: str, trust_code: bool) -> tuple[dict[str, Any], dict[str, float]]:
+def _measured(checked: Preflight, model: str, trust: Trust) -> tuple[dict[str, Any], dict[str, float]]:
     """Description and cost of a model, found in a process of its own."""
-    with contextlib.closing(Placement().crew(checked.config, model, checked.base, trust_code)) as worker:
+    digest = checked.plan.content["models"][model]
+    with contextlib.closing(Placement().crew(checked.config, model, checked.base, digest, trust)) as worker:
         worker.wait_until_ready()
         return worker.description, worker.measure()
 

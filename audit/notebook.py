@@ -26,6 +26,7 @@ from audit.errors import InputError
 from audit.models.loading import wrap_model
 from audit.pipeline import check_folder, execute, silent
 from audit.preflight import Preflight, check_population, data_notes, make_plan, versions
+from audit.recorded import recorded
 from audit.run import Run
 from audit.run.files import sha256_bytes
 
@@ -152,7 +153,7 @@ def audit(
         micro_batch=config.execution.micro_batch,
     )
     content = {
-        "config": config.model_dump(mode="json"),
+        "config": recorded(config, Path.cwd()),
         "data": dataset.fingerprint,
         "models": {entry.name: None},
         "policy": None,

@@ -21,6 +21,7 @@ from audit.engine.job import FileSource, OutputMap
 from audit.engine.labels import audit_classes
 from audit.errors import ConfigError, DataError, FaircamError, IncompleteRun, InputError, nearest
 from audit.explanations.parity import STAGES, ParityReport, Recorded, Stage, compare
+from audit.trust import NOTHING, Trust
 
 __all__ = ["EXIT_CODES", "ParityRequest", "run_parity"]
 
@@ -48,8 +49,8 @@ class ParityRequest:
         ``float32``, or ``float64`` to prove that two forms are one network.
     start : str
         Stage from which differences count; see `audit.explanations.parity.compare`.
-    trust_code : bool
-        Whether import paths may be followed.
+    trust : Trust
+        What may run that comes with the config or a model.
     """
 
     first: str
@@ -57,11 +58,11 @@ class ParityRequest:
     images: int = 16
     dtype: Dtype = "float32"
     start: Stage = "images"
-    trust_code: bool = False
+    trust: Trust = NOTHING
 
     @staticmethod
     def of(
-        names: tuple[str | None, str | None, str | None], *, images: int, dtype: str, start: str, trust_code: bool
+        names: tuple[str | None, str | None, str | None], *, images: int, dtype: str, start: str, trust: Trust
     ) -> ParityRequest:
         """A request from the words of a command line: the two models, or the one to run on both backends.
 
@@ -80,9 +81,7 @@ class ParityRequest:
         for option, value, allowed in (("--dtype", dtype, _DTYPES), ("--start", start, STAGES)):
             if value not in allowed:
                 raise InputError(f"{option} is '{value}', allowed: {', '.join(allowed)}.{nearest(value, allowed)}")
-        return ParityRequest(
-            first or str(alone), second, images, cast("Dtype", dtype), cast("Stage", start), trust_code
-        )
+        return ParityRequest(first or str(alone), second, images, cast("Dtype", dtype), cast("Stage", start), trust)
 
 
 def run_parity(config: AuditConfig, base: Path, request: ParityRequest) -> ParityReport:
@@ -139,7 +138,7 @@ def run_parity(config: AuditConfig, base: Path, request: ParityRequest) -> Parit
                     "out": str(places[side]),
                     "dtype": request.dtype,
                     "backend": "torch" if side and request.second is None else "own",
-                    "trust_code": request.trust_code,
+                    **request.trust.as_json(),
                 },
             )
         return compare(Recorded.load(places[0]), Recorded.load(places[1]), start=request.start)

@@ -25,6 +25,7 @@ from audit.engine.sampling import choose_sample
 from audit.errors import RunError
 from audit.explanations.registry import build, describe_method
 from audit.preflight import Preflight
+from audit.recorded import recorded
 from audit.results import write_results
 from audit.run import Run, open_run
 from audit.run.files import canonical_json, is_leftover, lock, sha256_bytes, sha256_file, write_json
@@ -32,6 +33,7 @@ from audit.run.journal import add_line, read_journal
 from audit.run.plan import STAGES, Plan, Shard, Stage, read_plan, shard_path, write_plan
 from audit.run.schema import SCHEMA_VERSION
 from audit.run.shards import read_receipt, read_rows
+from audit.trust import NOTHING, Trust
 from audit.version import __version__
 
 __all__ = ["Progress", "execute", "run_audit", "silent"]
@@ -54,7 +56,7 @@ def run_audit(
     out: Path,
     *,
     resume: bool = False,
-    trust_code: bool = False,
+    trust: Trust = NOTHING,
     progress: Progress = silent,
     cache: Path | None = None,
     placement: Placement | None = None,
@@ -70,8 +72,8 @@ def run_audit(
     resume : bool
         Whether to go on with what the folder holds. Right from nothing, from any point and for a
         finished run.
-    trust_code : bool
-        Whether import paths in the config may be followed; recorded.
+    trust : Trust
+        What may run that comes with the config or a model; recorded.
     progress : Progress
         Told of every committed shard.
     cache : Path, optional
@@ -95,15 +97,16 @@ def run_audit(
         return open_run(out)
     with contextlib.ExitStack() as stack:
         place = placement or Placement()
-        stack.enter_context(place.ready(len(checked.config.models), checked.config.execution.threads))
+        stack.enter_context(place.ready(len(checked.config.models), checked.config.execution))
         crews: dict[str, Pool] = {}
         for model in checked.config.models:
-            placed = place.crew(checked.config, model.name, checked.base, trust_code)
+            digest = checked.plan.content["models"][model.name]
+            placed = place.crew(checked.config, model.name, checked.base, digest, trust)
             stack.callback(placed.close)
             crews[model.name] = placed
         for placed in crews.values():
             placed.wait_until_ready()
-        return execute(checked, crews, out, {"trust_code": trust_code}, progress, cache)
+        return execute(checked, crews, out, trust.as_json(), progress, cache)
 
 
 def check_folder(out: Path, plan: Plan, resume: bool) -> None:
@@ -207,7 +210,8 @@ def _sample(checked: Preflight, out: Path) -> tuple[int, ...]:
     strata = rows[[*attributes, "label"]].astype(str).agg("|".join, axis=1)
     usable = pd.Series(True, index=rows.index)
     for name in checked.plan.models:
-        found = read_rows(out, name, checked.plan.stage("predict")).set_index("position")
+        columns = ("position", "status", "predicted")
+        found = read_rows(out, name, checked.plan.stage("predict"), columns).set_index("position")
         usable &= found["status"].eq("ok").reindex(rows.index, fill_value=False)
         right = found["predicted"].eq(rows["label"]).map({True: "right", False: "wrong"})
         strata = strata + "|" + right.reindex(rows.index).astype(str)
@@ -231,7 +235,7 @@ def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str
         "name": config.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "faircam": __version__,
-        "config": config.model_dump(mode="json"),
+        "config": recorded(config, checked.base),
         "fingerprint": checked.plan.fingerprint,
         "environment": {**environment(), "versions": checked.plan.content["versions"]},
         "models": models,

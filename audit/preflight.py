@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audit.config import AuditConfig, ModelConfig
+from audit.config import AuditConfig
 from audit.data.manifest import MISSING, Dataset, load_dataset
 from audit.data.stores import has_image
 from audit.engine.job import OutputMap
 from audit.engine.labels import audit_classes, check_labels
 from audit.engine.members import load_members
-from audit.errors import ConfigError, DataError, ModelError, nearest
+from audit.errors import ConfigError, DataError, nearest
 from audit.explanations.registry import build
 from audit.findings import Policy, check_policy, load_policy
-from audit.models.onnx_file import read_onnx
-from audit.models.user_code import source_file
-from audit.run.files import sha256_bytes, sha256_file
+from audit.models.files import model_digest
+from audit.recorded import recorded
+from audit.run.files import sha256_file
 from audit.run.plan import Plan, Shard, cut
 from audit.version import __version__
 
@@ -95,7 +95,7 @@ def preflight(config: AuditConfig, base: Path) -> Preflight:
     training = _training(config, base, classes)
     policy = _policy(config, base, dataset, classes)
     content = {
-        "config": config.model_dump(mode="json"),
+        "config": recorded(config, base),
         "data": dataset.fingerprint,
         "models": {model.name: model_digest(model, base) for model in config.models},
         "policy": sha256_file(base / config.policy) if config.policy else None,
@@ -265,28 +265,6 @@ def _check_images_there(dataset: Dataset, where: str) -> None:
             where=where,
             fix=f"set {where}.root to the folder that the image paths are relative to",
         )
-
-
-def model_digest(model: ModelConfig, base: Path) -> str | None:
-    """SHA-256 of the model's file, or None where it has none.
-
-    Of a function it is that of its module's source. Where an ONNX file keeps weights beside it, it is that of one line
-    a file, ``SHA256  NAME``, the model's file first.
-    """
-    if model.framework == "callable":
-        source = source_file(model.function or "", base, where=f"models.{model.name}")
-        return None if source is None else sha256_file(source)
-    name = model.path or model.weights
-    if name is None:
-        return None
-    path = base / name
-    if not path.is_file():
-        raise ModelError(f"no such file '{name}'", where=f"models.{model.name}", fix="check the path in the config")
-    external = read_onnx(path, where=f"models.{model.name}").external if model.framework == "onnx" else ()
-    if external:
-        lines = [f"{sha256_file(file)}  {file.relative_to(path.parent).as_posix()}\n" for file in (path, *external)]
-        return sha256_bytes("".join(lines).encode())
-    return sha256_file(path)
 
 
 def versions(config: AuditConfig) -> dict[str, str]:

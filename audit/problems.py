@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.copies import copy_problems, trained_on_problems
 from audit.engine.intervene_pass import ABSENT
 from audit.preflight import Preflight
 from audit.run.plan import Stage
@@ -34,13 +35,14 @@ def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.Data
     -------
     DataFrame
         A row for each image, map and region that failed, once a stage and model; for each model that a pass could not
-        measure at all, without an image; for each audited image that is also a training image; and for what the
-        data leaves open.
+        measure at all, without an image; for each image that is a copy of another or of a training image; and for what
+        the data leaves open.
     """
     paths = checked.dataset.rows.set_index("image_id")["path"]
     rows: list[dict[str, Any]] = [
         {"stage": "data", "path": "data", "status": "not_measured", "detail": note} for note in checked.notes
     ]
+    rows += copy_problems(checked, next(iter(predicted.values())))
     for name, frame in predicted.items():
         bad = frame[frame["status"] != "ok"]
         rows += [_problem("predict", name, row, paths) for row in bad.to_dict("records")]
@@ -49,7 +51,7 @@ def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.Data
             rows += _pass_problems(checked, out, name, stage, set(bad["image_id"]))
         rows += _intervention_problems(checked, out, name)
         rows += _concept_problems(checked, out, name)
-        rows += _overlaps(checked, out, name, frame)
+        rows += trained_on_problems(checked, out, name, frame)
     return pd.DataFrame(rows, columns=columns("problems"))
 
 
@@ -76,8 +78,8 @@ def _map_problems(checked: Preflight, out: Path, name: str, paths: pd.Series[str
         for row in bad.to_dict("records"):
             detail = ": ".join(part for part in (method, str(row[f"reason_{method}"] or "")) if part)
             yield _problem("explain", name, row | {"status": row[f"status_{method}"]}, paths, detail)
-    for row in frame.to_dict("records"):
-        if isinstance(row.get("region_problem"), str) and row["region_problem"]:
+    if "region_problem" in frame:
+        for row in frame[frame["region_problem"].notna() & frame["region_problem"].ne("")].to_dict("records"):
             found = row | {"detail": row["region_problem"], "status": "not_measured"}
             yield _problem("regions", name, found, paths)
 
@@ -124,17 +126,6 @@ def _concept_problems(checked: Preflight, out: Path, name: str) -> Iterator[dict
     for row in frame[frame["status"] == "not_measured"].to_dict("records") if len(frame) else ():
         detail = f"concept '{row['concept']}': {row['detail']}"
         yield {"stage": "concepts", "model": name, "path": f"model {name}", "status": "not_measured", "detail": detail}
-
-
-def _overlaps(checked: Preflight, out: Path, name: str, predicted: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Audited images whose very bytes are among the training images: the model has seen their labels."""
-    members = read_rows(out, name, checked.plan.stage("members", name))
-    if members.empty:
-        return
-    seen = predicted[predicted["sha256"].notna() & predicted["sha256"].isin(members["sha256"])]
-    paths = checked.dataset.rows.set_index("image_id")["path"]
-    for row in seen.to_dict("records"):
-        yield _problem("members", name, row | {"status": "trained_on"}, paths, "is also one of the training images")
 
 
 def _problem(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ from audit.run.tables import empty_table, write_table
 
 __all__ = ["write_results"]
 
+_PREDICTED = (
+    *("position", "image_id", "image_status", "sha256", "looks", "predicted", "probabilities", "confidence"),
+    *("status", "disagrees", "detail"),
+)
+"""What is read of the prediction of each image; the rows may hold those of its maps as well."""
+
 _TRAINING_KEYS = ("notes", "seconds_per_epoch", "best_epoch", "device", "accuracy", "val_accuracy")
 
 
@@ -43,7 +49,7 @@ def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None
     record : dict
         Record to complete and write.
     """
-    predicted = {name: read_rows(out, name, checked.plan.stage("predict")) for name in checked.plan.models}
+    predicted = {name: read_rows(out, name, checked.plan.stage("predict"), _PREDICTED) for name in checked.plan.models}
     tables = {
         "images": _images(checked, predicted),
         "predictions": _predictions(checked, predicted),
@@ -109,51 +115,105 @@ def _predictions(checked: Preflight, predicted: dict[str, pd.DataFrame]) -> pd.D
 
 
 def _explained(checked: Preflight, out: Path) -> dict[str, pd.DataFrame]:
-    """Tables of the explained images, their regions, quality and cross-checks."""
-    explained: list[dict[str, Any]] = []
-    regions: list[dict[str, Any]] = []
-    measured: list[dict[str, Any]] = []
+    """Tables of the explained images, their regions, quality and cross-checks; one shard is read at a time."""
+    explained, regions, measured = [], [], []
     config = checked.config.explanations
     stage: Stage = "predict" if config.sample == "all" else "explain"
     for name in checked.plan.models:
-        for row in read_rows(out, name, checked.plan.stage(stage)).to_dict("records"):
-            for method in config.names:
-                explained.append(_explanation(name, method, row, config.target))
-                regions += _region_rows(checked, name, method, row)
-                measured += _measured(name, method, row)
-    layers = _layers(out)
-    table = _frame("explanations", explained)
-    looking = {name for name, method in build(config.methods).items() if method.needs_layer}
-    table["layer"] = [layers[m] if k in looking else None for m, k in zip(table["model"], table["method"], strict=True)]
-    table["score_kind"] = table["model"].map(_layers(out, "score"))
-    quality = [
-        frame for frame in (_frame("quality", measured), _plain(checked, out, "quality", "quality")) if len(frame)
-    ]
+        for shard in checked.plan.stage(stage):
+            frame = read_rows(out, name, [shard])
+            explained.append(_explanations(name, config.names, frame, config.target))
+            regions.append(_region_rows(checked, name, config.names, frame))
+            measured.append(_measured(name, config.names, frame))
+    layers, scores = _described(out, "layer"), _described(out, "score")
+    looking = [name for name, method in build(config.methods).items() if method.needs_layer]
+    table = _joined("explanations", explained)
+    layer = table["model"].map(layers)
+    table["layer"] = layer.astype(object).where(table["method"].isin(looking) & layer.notna(), None)
+    table["score_kind"] = table["model"].map(scores)
     return {
         "explanations": table,
-        "region_mass": _frame("region_mass", regions),
-        "quality": pd.concat(quality, ignore_index=True) if quality else empty_table("quality"),
+        "region_mass": _joined("region_mass", regions),
+        "quality": _joined("quality", [*measured, _plain(checked, out, "quality", "quality")]),
         "crosschecks": _plain(checked, out, "crosscheck", "crosschecks"),
         "concepts": _plain(checked, out, "concepts", "concepts"),
     }
 
 
-def _measured(model: str, method: str, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
-    """What a method says of its own exactness on one image, as rows of table `quality`."""
-    prefix = f"measure_{method}_"
-    return [
-        {
-            "model": model,
-            "image_id": row["image_id"],
-            "method": method,
-            "measure": str(key).removeprefix(prefix),
-            "value": value,
-            "status": "ok" if pd.notna(value) else "undefined",
-            "detail": "",
-        }
-        for key, value in row.items()
-        if str(key).startswith(prefix) and row[f"status_{method}"] in ("ok", "not_converged")
-    ]
+def _joined(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table of several frames; those that lack a column leave it empty."""
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True).reindex(columns=columns(table)) if filled else empty_table(table)
+
+
+def _by_image(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of frames about the same images, image by image."""
+    return pd.concat(parts).sort_index(kind="stable") if parts else pd.DataFrame()
+
+
+def _explanations(model: str, methods: Sequence[str], frame: pd.DataFrame, target: str) -> pd.DataFrame:
+    """A row an image and method."""
+    about = {"model": model, "image_id": frame["image_id"], "target": target} if len(frame) else {}
+    about |= {
+        "target_class": frame.get("target_class", pd.Series(None, frame.index, dtype=object)),
+        "score": _numbers(frame, "score"),
+    }
+    return _by_image(
+        [
+            pd.DataFrame(
+                {
+                    **about,
+                    "method": method,
+                    "status": frame[f"status_{method}"],
+                    "total": _numbers(frame, f"total_{method}"),
+                }
+            )
+            for method in methods
+            if len(frame)
+        ]
+    )
+
+
+def _region_rows(checked: Preflight, model: str, methods: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
+    """A row an image, method and region."""
+    regions = checked.config.data.regions
+    parts = []
+    for method in methods if len(frame) else ():
+        for region in regions.names.values() if regions else ():
+            status = frame.get(f"region_{method}_{region}", pd.Series(None, frame.index, dtype=object))
+            about = {"model": model, "image_id": frame["image_id"], "method": method, "region": region}
+            about |= {"share": _numbers(frame, f"share_{method}_{region}"), "area": _numbers(frame, f"area_{region}")}
+            about["status"] = status.where(status.notna() & (status != ""), "not_measured")
+            parts.append(pd.DataFrame(about))
+    return _by_image(parts)
+
+
+def _measured(model: str, methods: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
+    """What methods say of their own exactness on each image, as rows of table `quality`."""
+    parts = []
+    for method in methods:
+        prefix = f"measure_{method}_"
+        for column in (str(name) for name in frame.columns if str(name).startswith(prefix)):
+            rows = frame[frame[f"status_{method}"].isin(("ok", "not_converged"))]
+            values = _numbers(rows, column)
+            about = {
+                "model": model,
+                "image_id": rows["image_id"],
+                "method": method,
+                "measure": column.removeprefix(prefix),
+            }
+            parts.append(pd.DataFrame({**about, "value": values, "status": values.isna().map(_STATUS), "detail": ""}))
+    return _by_image(parts)
+
+
+_STATUS = {False: "ok", True: "undefined"}
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> pd.Series[float]:
+    """A column as floats; one that a shard lacks, or that holds nothing, as missing."""
+    if column not in frame:
+        return pd.Series(float("nan"), frame.index)
+    return pd.to_numeric(frame[column]).astype("float64")
 
 
 def _plain(checked: Preflight, out: Path, stage: Stage, table: str) -> pd.DataFrame:
@@ -184,38 +244,10 @@ def work_table(checked: Preflight, out: Path) -> pd.DataFrame:
     return _frame("work", rows)
 
 
-def _layers(out: Path, key: str = "layer") -> dict[str, Any]:
+def _described(out: Path, key: str) -> dict[str, Any]:
+    """What the record says of each model under a key."""
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     return {model["name"]: model.get(key) for model in record["models"]}
-
-
-def _explanation(model: str, method: str, row: Mapping[Hashable, Any], target: str) -> dict[str, Any]:
-    return {
-        "model": model,
-        "image_id": row["image_id"],
-        "method": method,
-        "target": target,
-        "target_class": row.get("target_class"),
-        "score": row.get("score"),
-        "status": row[f"status_{method}"],
-        "total": row[f"total_{method}"],
-    }
-
-
-def _region_rows(checked: Preflight, model: str, method: str, row: Mapping[Hashable, Any]) -> list[dict[str, Any]]:
-    regions = checked.config.data.regions
-    return [
-        {
-            "model": model,
-            "image_id": row["image_id"],
-            "method": method,
-            "region": region,
-            "share": row.get(f"share_{method}_{region}"),
-            "area": row.get(f"area_{region}"),
-            "status": row.get(f"region_{method}_{region}") or "not_measured",
-        }
-        for region in (regions.names.values() if regions else ())
-    ]
 
 
 def _stacked(checked: Preflight, out: Path, stage: Stage, table: str) -> pd.DataFrame:

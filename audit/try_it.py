@@ -30,9 +30,10 @@ from audit.engine.job import FileSource, Job, OutputMap
 from audit.errors import DataError, FaircamError, ModelError, RunError
 from audit.explanations.maps import Maps
 from audit.models.adapter import ModelAdapter, probabilities
+from audit.models.files import model_digest
 from audit.models.loading import load_model
-from audit.preflight import model_digest
 from audit.run import open_run
+from audit.trust import Trust
 
 __all__ = ["Request", "main", "try_image"]
 
@@ -59,8 +60,8 @@ class Request:
         The image, alone in its folder: ``picture.png`` and ``map-NUMBER.npy``, by place in `methods`, go beside it.
     places : tuple of Path
         Folders that the paths of the run's configuration may start from, in the order in which they are tried.
-    trust_code : bool
-        Whether code that comes with the model may run.
+    trust : Trust
+        What may run that comes with the model.
     most_bytes : int
         Larger files are refused.
     """
@@ -70,7 +71,7 @@ class Request:
     methods: tuple[str, ...]
     image: Path
     places: tuple[Path, ...]
-    trust_code: bool
+    trust: Trust
     most_bytes: int
 
     @staticmethod
@@ -82,7 +83,7 @@ class Request:
             methods=tuple(asked["methods"]),
             image=Path(asked["image"]),
             places=tuple(map(Path, asked["places"])),
-            trust_code=bool(asked["trust_code"]),
+            trust=Trust.of(asked),
             most_bytes=int(asked["most_bytes"]),
         )
 
@@ -111,13 +112,14 @@ def try_image(request: Request, told: Told) -> dict[str, Any]:
     told("checking that the model is the one that was audited")
     record = open_run(request.run).record
     config, model = _configured(record, request)
-    place = _place(model, _digest(record, request.model), request.places)
+    digest = _digest(record, request.model)
+    place = _place(model, digest, request.places)
     outputs = OutputMap.build(model, tuple(record["data"]["classes"]))
     told("reading the image")
     source = _source(request, model, config.data.max_pixels)
     item = _usable(source.read(0))
     told("loading the model")
-    adapter = load_model(model, place, outputs.own, config.execution, request.trust_code)
+    adapter = load_model(model, place, outputs.own, config.execution, request.trust, digest)
     item = _usable(sized(item, adapter.spec.input_shape))
     told("predicting")
     job = replace(Job.build(config, model.name, source, outputs), regions={})

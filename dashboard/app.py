@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from audit.errors import FaircamError
 from audit.run import Run
@@ -13,6 +14,7 @@ from dashboard import data, login, review, state
 from dashboard.pages import FIRST, PAGES, TRY_IT, file_of
 from dashboard.text import escape, run_date
 from dashboard.trying.switch import try_it
+from dashboard.warm import warm
 
 __all__ = ["main"]
 
@@ -23,10 +25,7 @@ def main() -> None:
     if not login.admitted():
         return
     state.start()
-    pages = PAGES if try_it() is None else PAGES | TRY_IT
-    page = st.navigation(
-        [st.Page(file_of(name), title=title, url_path=name, default=name == FIRST) for name, title in pages.items()]
-    )
+    page = st.navigation(_pages())
     try:
         if page.title != PAGES[FIRST]:
             run = _pick_run()
@@ -36,6 +35,20 @@ def main() -> None:
     except FaircamError as error:
         st.error(escape(str(error)))
     state.publish()
+    warm()
+
+
+def _pages() -> list[StreamlitPage]:
+    """Every page; the first has no name in its address, and who types one all the same is led to it."""
+    named = PAGES if try_it() is None else PAGES | TRY_IT
+    first = st.Page(file_of(FIRST), title=PAGES[FIRST], url_path="home", default=True)
+    others = [st.Page(file_of(name), title=title, url_path=name) for name, title in named.items() if name != FIRST]
+    typed = st.Page(_to_first, title=PAGES[FIRST], url_path=FIRST, visibility="hidden")
+    return [first, *others, typed]
+
+
+def _to_first() -> None:
+    st.switch_page(file_of(FIRST), query_params=st.query_params.to_dict())
 
 
 def _pick_run() -> Run:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.plots import dress
+from dashboard.plots import dressed
 from dashboard.text import mark_up
 from reports.figures import Line, LinesFigure
 from reports.format import count, rate
@@ -35,54 +36,57 @@ def lines(figure: LinesFigure, theme: Theme) -> go.Figure:
     go.Figure
         The same object for the same arguments: not to be changed.
     """
-    drawn = go.Figure()
-    if figure.diagonal:
-        drawn.add_trace(
-            go.Scatter(
-                x=[0, 1],
-                y=[0, 1],
-                mode="lines",
-                line={"color": theme.muted, "width": 1, "dash": "dot"},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )
-    for line in figure.lines:
-        drawn.add_trace(_trace(line, theme))
-    rows = (len(figure.lines) + 2) // 3
-    dress(drawn, theme, height=_HEIGHTS[figure.small] + (0 if figure.small else 20 * rows))
-    drawn.update_layout(showlegend=not figure.small, margin={"t": 12 if figure.small else 20 * rows + 16})
-    for axis, words, ends in (
-        (drawn.update_xaxes, figure.across, figure.bounds),
-        (drawn.update_yaxes, figure.axis, figure.heights),
-    ):
-        margin = (ends[1] - ends[0]) * 0.03
-        axis(title={"text": mark_up(words, 60)}, range=[ends[0] - margin, ends[1] + margin])
-    if figure.ticks:
-        drawn.update_xaxes(tickvals=list(figure.ticks))
-    return drawn
+    rows = 0 if figure.small else (len(figure.lines) + 2) // 3
+    across = {"title": {"text": mark_up(figure.across, 60)}, "range": _widened(figure.bounds)}
+    layout = {
+        "showlegend": not figure.small,
+        "margin": {"t": 12 if figure.small else 20 * rows + 16},
+        "xaxis": {**across, "tickvals": list(figure.ticks)} if figure.ticks else across,
+        "yaxis": {"title": {"text": mark_up(figure.axis, 60)}, "range": _widened(figure.heights)},
+    }
+    traces = [_diagonal(theme)] if figure.diagonal else []
+    traces += [_trace(line, theme) for line in figure.lines]
+    return dressed(traces, layout, theme, height=_HEIGHTS[figure.small] + 20 * rows)
 
 
-def _trace(line: Line, theme: Theme) -> go.Scatter:
+def _widened(ends: tuple[float, float]) -> list[float]:
+    margin = (ends[1] - ends[0]) * 0.03
+    return [ends[0] - margin, ends[1] + margin]
+
+
+def _diagonal(theme: Theme) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": [0, 1],
+        "y": [0, 1],
+        "mode": "lines",
+        "line": {"color": theme.muted, "width": 1, "dash": "dot"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _trace(line: Line, theme: Theme) -> dict[str, Any]:
     everybody = line.style < 0
     colour = theme.ink if everybody else line_colour(line.style)
     above = [point.high - point.value if point.high is not None else 0 for point in line.points]
     below = [point.value - point.low if point.low is not None else 0 for point in line.points]
     few = len(line.points) <= _MARKED
-    return go.Scatter(
-        x=[point.x for point in line.points],
-        y=[point.value for point in line.points],
-        mode="lines+markers" if few else "lines",
-        name=mark_up(line.name, 24),
-        line={
+    trace: dict[str, Any] = {
+        "type": "scatter",
+        "x": [point.x for point in line.points],
+        "y": [point.value for point in line.points],
+        "mode": "lines+markers" if few else "lines",
+        "name": mark_up(line.name, 24),
+        "line": {
             "color": colour,
             "width": 3 if everybody else 2,
             "dash": "solid" if everybody else _DASHES[line.style % len(_DASHES)],
         },
-        marker={"symbol": "circle" if everybody else GROUP_SHAPES[line.style % len(GROUP_SHAPES)], "size": 8},
-        error_y={"array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 3}
-        if any(above) or any(below)
-        else None,
-        customdata=[[mark_up(line.name, 60), count(point.n), rate(point.value)] for point in line.points],
-        hovertemplate="%{customdata[0]}: %{customdata[2]} at %{x:.3g}<br>n %{customdata[1]}<extra></extra>",
-    )
+        "marker": {"symbol": "circle" if everybody else GROUP_SHAPES[line.style % len(GROUP_SHAPES)], "size": 8},
+        "customdata": [[mark_up(line.name, 60), count(point.n), rate(point.value)] for point in line.points],
+        "hovertemplate": "%{customdata[0]}: %{customdata[2]} at %{x:.3g}<br>n %{customdata[1]}<extra></extra>",
+    }
+    if any(above) or any(below):
+        trace["error_y"] = {"array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 3}
+    return trace

@@ -74,6 +74,7 @@ def draw(figure: Figure, theme: Theme) -> go.Figure:
         return lines(figure, theme)
     drawn = lines(_as_lines(figure), theme)
     if figure.marked_epoch is not None:
+        drawn = go.Figure(drawn)  # the other is kept, and drawn again
         drawn.add_vline(x=figure.marked_epoch, line={"color": theme.muted, "width": 1, "dash": "dot"})
     return drawn
 

@@ -13,16 +13,18 @@ from reports.format import clean, short
 __all__ = ["csv_name", "escape", "file_name", "image_tail", "mark_up", "run_date"]
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_ADDRESS = re.compile(r"\\[:@]|www(?=\\\.)", re.IGNORECASE)
 
 
 def escape(text: Any) -> str:
     """Text for a Markdown element or label, every sign of it shown as it stands.
 
-    Streamlit looks for emoji and icon codes after Markdown was read, so a colon is followed by a mark
-    of no width, which keeps them apart.
+    Streamlit looks for emoji, icons, web and e-mail addresses after Markdown was read, so a colon, an at sign and
+    ``www`` are followed by a mark of no width, which keeps their parts apart.
     """
     one_line = " ".join(clean(text).split())
-    return _PUNCTUATION.sub(r"\\\1", one_line).replace(r"\:", "\\:\N{WORD JOINER}")
+    escaped = _PUNCTUATION.sub(r"\\\1", one_line)
+    return _ADDRESS.sub(lambda found: f"{found[0]}\N{WORD JOINER}", escaped)
 
 
 def mark_up(text: Any, limit: int = 28) -> str:

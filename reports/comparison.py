@@ -154,13 +154,15 @@ def _compare(first: Arm, second: Arm, alpha: float, draws: int) -> PairedFacts:
 
 
 def _predictions(arm: Arm, images: pd.DataFrame) -> pd.DataFrame:
-    found = arm.run.table("predictions")
-    found = found[(found["model"] == arm.model) & found["image_id"].isin(images["image_id"])]
-    if found.empty:
+    columns = ["model", "image_id", "predicted", "status"]
+    found = arm.run.table("predictions", columns=columns, filters=[("model", "=", arm.model)])
+    held = pd.Index(images["image_id"]).get_indexer(pd.Index(found["image_id"])) >= 0
+    chosen: pd.DataFrame = found.loc[held]
+    if chosen.empty:
         raise InputError(
             f"model '{arm.model}' has no predictions", where=str(arm.run.path), fix="use `faircam run --resume`"
         )
-    return found
+    return chosen
 
 
 def _same_classes(one: Facts, two: Facts) -> list[str]:

@@ -40,6 +40,7 @@ _PUNCTUATION = frozenset(";:=/_.,|&?@\\-")
 _NEVER = {"Cc", "Cf", "Co", "Cs", "Cn"}
 _UNSEEN = frozenset({0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0, 0xFFFC})
 _JOINERS = frozenset({0x200C, 0x200D})
+_JOINER = re.compile("[\u200c\u200d]")
 _JOINING = _JOINERS | frozenset(range(0xFE00, 0xFE10))
 
 
@@ -118,8 +119,8 @@ class Typesetter:
         return "\n".join("".join(breakable(part, limit) for part in re.split(r"( +)", row)) for row in spelt)
 
     def shapes(self, svg: str) -> str:
-        """A drawing, whose labels hold no character that the fonts lack."""
-        return self._spelt(svg)
+        """A drawing, whose labels hold no character that the fonts lack and no joiner, which typst loses there."""
+        return _JOINER.sub(lambda found: _named([ord(found[0])]), self._spelt(svg))
 
     def _spelt(self, text: str, first: int = 0) -> str:
         if _PLAIN.fullmatch(text):
@@ -210,6 +211,8 @@ def width(text: str) -> float:
 def _width(sign: str) -> float:
     if unicodedata.east_asian_width(sign) in "WF" or sign in "MW@%—…":
         return 1.75
+    if sign in "<>=+~^#&":
+        return 1.4
     return 1.2 if sign.isupper() else 1.0
 
 

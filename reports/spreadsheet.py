@@ -10,7 +10,7 @@ import pandas as pd
 
 __all__ = ["csv_text"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four are wide ones
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -28,7 +28,7 @@ from audit.run.integrity import table_digests
 from audit.run.plan import Plan, cut, write_plan
 from audit.run.schema import TABLES
 from audit.run.shards import Receipt, write_shard
-from audit.run.tables import table_path, write_table
+from audit.run.tables import ROW_GROUP, table_path, write_table
 
 __all__ = ["Size", "build_large"]
 
@@ -205,7 +205,7 @@ def _predictions(size: Size, model: str, names: pa.Array, label: Any, random: np
 def _write(folder: Path, name: str, parts: Sequence[pa.Table]) -> None:
     path = table_path(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.concat_tables(parts), path, compression="zstd")
+    pq.write_table(pa.concat_tables(parts), path, compression="zstd", row_group_size=ROW_GROUP)
 
 
 def _fairness(size: Size, random: np.random.Generator) -> dict[str, pd.DataFrame]:

@@ -15,9 +15,10 @@ from audit.engine.job import FileSource, Job, OutputMap
 from audit.engine.station import describe
 from audit.engine.worker import Worker
 from audit.explanations.registry import build, describe_method
+from audit.models.files import model_digest
 from audit.models.loading import load_model
 from audit.pipeline import execute, silent
-from audit.preflight import model_digest, preflight
+from audit.preflight import preflight
 from audit.run import Run
 from audit.run.schema import SCHEMA_VERSION
 

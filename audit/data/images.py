@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -157,18 +158,24 @@ def _ends_early(image: ImageFile.ImageFile, content: bytes) -> bool:
 
 def _fill(image: ImageFile.ImageFile, value: int) -> None:
     if image.format in _FILLED:
-        image.im = Image.new(image.mode, image.size, _colour(image, value)).im
+        image.im = Image.new(image.mode, image.size, _colour(image.mode, value)).im
 
 
 def _is_filled(image: Image.Image, value: int) -> bool:
     """Whether one of the last two rows is unwritten: in an interlaced picture the last pass may end in either."""
-    rows = image.crop((0, max(0, image.height - 2), image.width, image.height))
-    blank = Image.new(image.mode, (image.width, 1), _colour(image, value)).tobytes()
-    return any(rows.crop((0, row, rows.width, row + 1)).tobytes() == blank for row in range(rows.height))
+    rows = image.crop((0, max(0, image.height - 2), image.width, image.height)).tobytes()
+    blank = _blank(image.mode, image.width, value)
+    return rows.startswith(blank) or rows.endswith(blank)
 
 
-def _colour(image: Image.Image, value: int) -> int | tuple[int, ...]:
-    bands = len(image.getbands())
+@lru_cache(maxsize=64)
+def _blank(mode: str, width: int, value: int) -> bytes:
+    """Bytes of one row of the filling."""
+    return Image.new(mode, (width, 1), _colour(mode, value)).tobytes()
+
+
+def _colour(mode: str, value: int) -> int | tuple[int, ...]:
+    bands = Image.getmodebands(mode)
     return value if bands == 1 else (value,) * bands
 
 

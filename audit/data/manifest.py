@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from audit.config import AttributeConfig, DataConfig, SplitConfig
 from audit.data.stores import ImageStore
 from audit.errors import DataError, nearest
-from audit.run.files import canonical_json, sha256_bytes
+from audit.run.files import LONGEST_NAME, canonical_json, is_file_name, sha256_bytes
 
 __all__ = ["MISSING", "Dataset", "load_dataset"]
 
@@ -61,6 +62,11 @@ class Dataset:
     def place(self) -> Path | ImageStore:
         """Where the images are: what `audit.data.images.decode` reads from."""
         return self.root if self.store is None else self.store
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """Column `path`, for who asks image by image."""
+        return [str(path) for path in self.rows["path"]]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -265,8 +271,18 @@ def _ids(table: pd.DataFrame, config: DataConfig, paths: pd.Series[str], where: 
             raise DataError(f"column '{config.id}' has empty cells", where=where)
     else:
         ids = paths
-    _unique(ids, where, config.id or config.image)
-    return ids.map(lambda value: value.replace("/", "__").replace("\\", "__"))
+    column = config.id or config.image
+    ids = ids.map(lambda value: value.replace("/", "__").replace("\\", "__"))
+    _unique(ids, where, column)
+    for row, value in zip(ids.index, ids, strict=True):
+        if not is_file_name(value):
+            raise DataError(
+                f"row {row + 2}: column '{column}' holds an id of {len(value.encode())} bytes, or with a NUL, which "
+                "cannot be the name of a file",
+                where=where,
+                fix=f"name a column of short ids in data.id; at most {LONGEST_NAME} bytes",
+            )
+    return ids
 
 
 def _unique(values: pd.Series[str], where: str, column: str) -> None:

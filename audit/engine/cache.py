@@ -22,8 +22,8 @@ from audit.run.shards import Receipt, copy_shard, held_receipt
 __all__ = ["ShardCache"]
 
 _SECTIONS: dict[Stage, tuple[str, ...]] = {
-    "predict": ("outputs",),
-    "explain": ("outputs", "explanations", "regions"),
+    "predict": ("outputs", "looks"),
+    "explain": ("outputs", "explanations", "regions", "looks"),
     "quality": ("outputs", "explanations", "regions", "quality", "sample"),
     "intervene": ("outputs", "regions", "interventions", "positive"),
     "embed": ("embeddings",),

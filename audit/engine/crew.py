@@ -6,6 +6,7 @@ Only shard specifications and receipts cross; the files are the truth.
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from audit.engine.cache import ShardCache
 from audit.engine.child import Death
 from audit.engine.guard import Suspect
+from audit.engine.process import LOADING_SECONDS
 from audit.engine.worker import Worker
 from audit.errors import IncompleteRun
 from audit.run.plan import Shard
@@ -198,6 +200,9 @@ class LastingWorker:
         self._link.close()
 
     def _given_up(self, death: Death) -> IncompleteRun:
+        if death.code == -signal.SIGALRM:
+            what = f"model '{self.model}' was not loaded within {LOADING_SECONDS:.0f} s, and its worker was ended"
+            return IncompleteRun(what, fix="look at what the model computes; one that never answers cannot be audited")
         tail = "".join(f"\n  {line}" for line in death.tail.splitlines())
         return IncompleteRun(
             f"the worker of model '{self.model}' ended with code {death.code}:{tail}",

@@ -84,7 +84,7 @@ class FileSource:
 
     def read(self, position: int) -> Decoded:
         """Decode one image."""
-        path = str(self.dataset.rows["path"].iloc[position])
+        path = self.dataset.paths[position]
         return self._guarded(
             Suspect(self.kind, position),
             lambda: decode(self.dataset.place, path, self.preprocessing, self.max_pixels),
@@ -92,7 +92,7 @@ class FileSource:
 
     def pixels(self, position: int) -> np.ndarray | Decoded:
         """Decode one image as far as to bytes."""
-        path = str(self.dataset.rows["path"].iloc[position])
+        path = self.dataset.paths[position]
         return self._guarded(
             Suspect(self.kind, position),
             lambda: decode_pixels(self.dataset.place, path, self.preprocessing, self.max_pixels),
@@ -243,6 +243,8 @@ class Job:
     concepts : tuple of ConceptConfig
     positive : str or None
         Class of the binary criteria.
+    looks : bool
+        Whether it is noted what each image looks like, `audit.data.looks`.
     ahead : bool
         Whether a thread reads the next micro-batch while one is worked on; changes no number.
     """
@@ -264,6 +266,7 @@ class Job:
     interventions: InterventionsConfig | None = None
     concepts: tuple[ConceptConfig, ...] = ()
     positive: str | None = None
+    looks: bool = False
     ahead: bool = True
 
     @staticmethod
@@ -288,4 +291,5 @@ class Job:
             interventions=config.interventions,
             concepts=config.concepts,
             positive=config.positive,
+            looks=config.data.look_alikes is not None,
         )

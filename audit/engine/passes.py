@@ -15,6 +15,7 @@ import pandas as pd
 
 from audit.data.corruptions import corrupt
 from audit.data.images import Decoded
+from audit.data.looks import looks
 from audit.engine.batches import batches, chunks, outcomes, sized, stack
 from audit.engine.job import Job
 from audit.engine.projection import projection
@@ -102,7 +103,8 @@ def member_rows(job: Job, adapter: ModelAdapter, positions: Sequence[int]) -> pd
     Returns
     -------
     DataFrame
-        ``position, image_id, sha256, predicted, loss, status, detail``; the loss is ``-ln p`` of the label's class.
+        ``position, image_id, sha256, looks, predicted, loss, status, detail``; the loss is ``-ln p``
+        of the label's class.
     """
     if job.members is None:
         return pd.DataFrame()
@@ -110,8 +112,10 @@ def member_rows(job: Job, adapter: ModelAdapter, positions: Sequence[int]) -> pd
     rows: list[dict[str, Any]] = []
     for chunk, decoded, images in batches(job, positions, adapter.spec.input_shape, job.members):
         found = outcomes(adapter.spec, job.outputs, adapter.scores(images))
-        for position, item, values in zip(chunk, decoded, found, strict=True):
+        seen = looks([item.picture for item in decoded]) if job.looks else [None] * len(chunk)
+        for position, item, values, look in zip(chunk, decoded, found, seen, strict=True):
             row = {"position": position, "image_id": str(names["image_id"].iloc[position]), "sha256": item.sha256}
+            row["looks"] = look
             label = job.outputs.classes.index(str(names["label"].iloc[position]))
             rows.append(row | _predicted(item, values) | {"loss": _loss(item, values, label)})
     return pd.DataFrame(rows)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from audit.config import AuditConfig
+from audit.config import AuditConfig, ExecutionConfig
 from audit.engine.child import Child
 from audit.engine.crew import LastingWorker, Link, Pool, Refusals
 from audit.errors import InputError, nearest
+from audit.trust import Trust
 
 __all__ = ["ENGINES", "Placement"]
 
@@ -52,26 +53,27 @@ class Placement:
             raise InputError("an address is given but no cluster is asked for", fix="add --engine ray")
 
     @contextmanager
-    def ready(self, models: int, threads: int) -> Iterator[None]:
+    def ready(self, models: int, execution: ExecutionConfig) -> Iterator[None]:
         """Whatever the engine needs while workers live: for Ray, the connection to its cluster."""
         if self.engine == "local":
             yield
             return
         from audit.engine.ray_engine import connect, disconnect
 
-        connect(self.address, self.workers * models, threads)
+        connect(self.address, self.workers * models, execution)
         try:
             yield
         finally:
             disconnect()
 
-    def crew(self, config: AuditConfig, model: str, base: Path, trust_code: bool) -> Pool:
-        """Start the workers of one model."""
+    def crew(self, config: AuditConfig, model: str, base: Path, sha256: str | None, trust: Trust) -> Pool:
+        """Start the workers of one model, whose file has this digest."""
         order = {
             "base": str(base.resolve()),
             "config": config.model_dump(mode="json"),
             "model": model,
-            "trust_code": trust_code,
+            "sha256": sha256,
+            **trust.as_json(),
         }
 
         def spawn() -> Link:

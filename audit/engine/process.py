@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from typing import Any, TextIO
 
 from audit.errors import FaircamError
 
-__all__ = ["main"]
+__all__ = ["LOADING_SECONDS", "main"]
+
+LOADING_SECONDS = 1800.0
+"""Longest that loading a model and listing its images may take: one that never answers is ended."""
 
 
 def main() -> None:
@@ -45,7 +49,12 @@ def _listen(stream: TextIO, orders: queue.SimpleQueue[str]) -> None:
 def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     from audit.engine.station import Station
 
-    station = Station(json.loads(orders.get()))
+    order = json.loads(orders.get())
+    signal.setitimer(
+        signal.ITIMER_REAL, float(order.get("seconds", LOADING_SECONDS))
+    )  # the system ends what takes longer
+    station = Station(order)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     _answer(answers, ready=station.description)
     while True:
         answer = station.obey(json.loads(orders.get()))

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from audit.config import ExecutionConfig
 from audit.engine.child import KEPT_MEMORY, Death
 from audit.engine.guard import suspects
 from audit.errors import FaircamError, InputError
@@ -40,20 +41,22 @@ sys.exit(1)
 """Ends with 0 where a cluster refuses whoever brings no token."""
 
 
-def connect(address: str | None, workers: int, threads: int) -> None:
+def connect(address: str | None, workers: int, execution: ExecutionConfig) -> None:
     """Join a cluster, or start one on this machine alone; either only with token authentication in force.
 
     Parameters
     ----------
     address : str or None
         Of a running cluster, ``HOST:PORT`` or ``auto``; None starts one that listens on the loopback address.
-    workers, threads : int
-        What a cluster that is started here must have room for.
+    workers : int
+        Actors of all models together, all of which live from the beginning.
+    execution : ExecutionConfig
+        Says what one actor asks for.
 
     Raises
     ------
     InputError
-        The cluster asks for no token, or cannot be reached.
+        The cluster asks for no token, cannot be reached, or has no room for so many actors.
     """
     mode = os.environ.setdefault("RAY_AUTH_MODE", "token")
     if mode != "token":
@@ -67,7 +70,11 @@ def connect(address: str | None, workers: int, threads: int) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
-    own: dict[str, Any] = {"num_cpus": workers * threads, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own: dict[str, Any] = {
+        "num_cpus": workers * execution.threads,
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }
     try:
         ray.init(
             address="local" if address is None else address,
@@ -81,6 +88,8 @@ def connect(address: str | None, workers: int, threads: int) -> None:
             fix="check the address and the token (RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH)",
         ) from error
     _require_token(ray.get_runtime_context().gcs_address)
+    held: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    _require_room(held, workers, execution)
 
 
 def disconnect() -> None:
@@ -114,6 +123,29 @@ def _require_token(address: str) -> None:
         )
 
 
+def _needs(execution: ExecutionConfig) -> dict[str, int]:
+    """What one actor asks for, by Ray's names."""
+    return {"CPU": execution.threads, "GPU": 1 if execution.device.startswith("cuda") else 0}
+
+
+def _require_room(held: Mapping[str, float], workers: int, execution: ExecutionConfig) -> None:
+    """Refuse what would wait for ever: Ray places an actor when there is room, and says nothing until then.
+
+    Raises
+    ------
+    InputError
+        With what is asked for and what there is.
+    """
+    for name, each in _needs(execution).items():
+        if workers * each > held.get(name, 0):
+            disconnect()
+            raise InputError(
+                f"{workers} workers in all, each with {each} {name}, do not fit: the cluster has "
+                f"{held.get(name, 0):g} {name}",
+                fix="lower --workers or execution.threads, or add nodes; every model is held by --workers workers",
+            )
+
+
 class ActorLink:
     """One actor, behind what `audit.engine.child.Child` offers.
 
@@ -130,13 +162,12 @@ class ActorLink:
 
         self._patience = patience
         self._trace: Path | None = None
-        execution = order["config"]["execution"]
-        gpus = 1 if str(execution["device"]).startswith("cuda") else 0
+        needs = _needs(ExecutionConfig(**order["config"]["execution"]))
         actor: Any = (
             ray.remote(_Actor)
             .options(
-                num_cpus=execution["threads"],
-                num_gpus=gpus,
+                num_cpus=needs["CPU"],
+                num_gpus=needs["GPU"],
                 max_restarts=0,
                 max_task_retries=0,
                 max_concurrency=1,

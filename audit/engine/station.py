@@ -18,6 +18,7 @@ from audit.engine.members import member_source
 from audit.engine.worker import Worker
 from audit.models.loading import load_model
 from audit.run.plan import Shard
+from audit.trust import Trust
 
 __all__ = ["Station", "describe"]
 
@@ -28,7 +29,8 @@ class Station:
     Parameters
     ----------
     order : mapping
-        ``base`` (folder of the configuration), ``config``, ``model`` (its name) and ``trust_code``.
+        ``base`` (folder of the configuration), ``config``, ``model`` (its name), ``sha256`` (of its file) and what
+        `audit.trust.Trust` says.
 
     Raises
     ------
@@ -43,7 +45,7 @@ class Station:
         dataset = load_dataset(config.data, base)
         outputs = OutputMap.build(model, audit_classes(config, dataset))
         self.guard = Guard()
-        adapter = load_model(model, base, outputs.own, config.execution, order["trust_code"])
+        adapter = load_model(model, base, outputs.own, config.execution, Trust.of(order), order["sha256"])
         source = FileSource(dataset, model.preprocessing, config.data.max_pixels, self.guard)
         job = Job.build(config, model.name, source, outputs, member_source(model, base, self.guard))
         self.worker = Worker(job, adapter)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from audit.data.images import Decoded, thumbnail
+from audit.data.looks import looks
 from audit.engine.batches import batches, outcomes, read_batch
 from audit.engine.cache import ShardCache
 from audit.engine.concept_pass import concept_rows
@@ -162,6 +163,10 @@ class Worker:
         return Explaining(self.job, self.adapter)
 
     @cached_property
+    def _names(self) -> list[str]:
+        return [str(name) for name in self.job.source.rows["image_id"]]
+
+    @cached_property
     def _changed(self) -> tuple[int, ...]:
         config = self.job.interventions
         return fixed_sample(self.job.source.rows, config.sample, self.job.seed) if config else ()
@@ -181,8 +186,9 @@ class Worker:
         maps: dict[str, list[Any]] = {method: [] for method in self._explaining.methods} if explain else {}
         for chunk, decoded, images in batches(self.job, positions, self.adapter.spec.input_shape):
             found = self._explained(chunk, decoded, images, maps) if explain else self._predicted(images)
-            for position, item, values in zip(chunk, decoded, found, strict=True):
-                rows.append(self._row(position, item, values))
+            seen = looks([item.picture for item in decoded]) if self.job.looks else [None] * len(chunk)
+            for position, item, values, look in zip(chunk, decoded, found, seen, strict=True):
+                rows.append(self._row(position, item, values) | {"looks": look})
         if not explain:
             self._least = float(len(positions))
         return pd.DataFrame(rows), maps
@@ -204,7 +210,7 @@ class Worker:
         return [row | explained for row, explained in zip(plain, values, strict=True)]
 
     def _row(self, position: int, item: Decoded, values: dict[str, Any]) -> dict[str, Any]:
-        names = {"position": position, "image_id": str(self.job.source.rows["image_id"].iloc[position])}
+        names = {"position": position, "image_id": self._names[position]}
         defaults = {"predicted": None, "probabilities": None, "confidence": None, "disagrees": None, "detail": ""}
         image = {"image_status": item.status, "sha256": item.sha256}
         if item.array is None:
@@ -215,10 +221,11 @@ class Worker:
 
     def _keep_thumbnail(self, position: int, item: Decoded) -> None:
         """Write the picture once; the first model to explain the image does."""
-        name = str(self.job.source.rows["image_id"].iloc[position])
-        path = self.job.run / "thumbnails" / f"{name}.jpg"
         every = self.job.explanations.sample == "all"
-        if item.picture is None or path.exists() or (every and position >= _MOST_THUMBNAILS):
+        if item.picture is None or (every and position >= _MOST_THUMBNAILS):
+            return
+        path = self.job.run / "thumbnails" / f"{self._names[position]}.jpg"
+        if path.exists():
             return
         preprocessing = getattr(self.job.source, "preprocessing", None)
         _save(item.picture if preprocessing is None else thumbnail(item.picture, preprocessing), path)
@@ -237,12 +244,11 @@ class Worker:
         batch = self._explaining.batch(images, self._explaining.targets(list(positions)))
         found = self._explaining.maps(batch)
         maps = {name: list(drawn.raw) for name, drawn in found.items() if isinstance(drawn, Maps)}
-        names = self.job.source.rows["image_id"]
         rows = [
             {
                 "method": check.method,
                 "provider": check.provider,
-                "image_id": str(names.iloc[positions[check.image_index]]),
+                "image_id": self._names[positions[check.image_index]],
                 "max_difference": check.max_difference,
                 "spearman": check.spearman,
                 "status": check.status,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from audit.fairness.intervals import Floats
 from audit.fairness.rows import Ints
@@ -155,6 +155,8 @@ class _BinSums:
 
 def _noncentrality(observed: Floats, freedom: Floats, alpha: float) -> tuple[Floats, Floats]:
     """Bounds of a noncentral chi-square's noncentrality, each with alpha / 2; NaN where nothing varied."""
+    from scipy import stats
+
     bounds = []
     for tail in (1 - alpha / 2, alpha / 2):
         least = np.zeros_like(observed)

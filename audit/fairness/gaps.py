@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from audit.errors import InputError
 from audit.fairness.comparisons import Kind, Question, compare, compare_odds
@@ -75,6 +75,8 @@ def gap_table(
     -----
     A value above 0 is no finding: the observed range of groups that are served alike is never 0.
     """
+    from scipy import stats
+
     check_positive(positive, classes)
     if not 0 < alpha < 1:
         raise InputError(f"alpha is {alpha}, allowed: above 0 and below 1")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from statsmodels.stats.proportion import proportion_confint
 
 __all__ = [
     "Mean",
@@ -56,6 +55,8 @@ def clopper_pearson(count: npt.ArrayLike, total: npt.ArrayLike, alpha: float = 0
 
 def wilson(count: npt.ArrayLike, total: npt.ArrayLike, alpha: float = 0.05) -> Bounds:
     """Wilson's score interval of a proportion; NaN where `total` is 0."""
+    from statsmodels.stats.proportion import proportion_confint  # here, as it loads all of scipy.stats
+
     # Copied, because statsmodels asks for arrays that can be written to.
     successes, trials = (np.array(side, np.float64) for side in np.broadcast_arrays(count, total))
     with np.errstate(invalid="ignore", divide="ignore"):

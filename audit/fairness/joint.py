@@ -5,10 +5,9 @@ Which contrasts are taken, and what is made of them, is decided in `contrasts` a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +19,22 @@ __all__ = ["WIDTH", "Family", "all_pairs"]
 
 DRAWS = (5_000, 20_000)
 CELLS = 2_000_000
+AT_ONCE = 4_000_000
+"""Drawn contrasts that are held in memory together."""
 TRUSTED = 50
 """Draws that must lie beyond a quantile before it is used; further out Bonferroni's level stands in."""
 WIDTH = 2 * float(special.ndtri(0.975))
 """Width of a normal 95 % interval in standard deviations."""
 
 Limits = Callable[[float], Bounds]
+Places = npt.NDArray[np.intp]
 
 
 def all_pairs(size: int) -> Floats:
     """Contrasts of every two of `size` estimates, the first minus the second, shape ``(pairs, size)``."""
-    pairs = list(combinations(range(size), 2))
-    out = np.zeros((len(pairs), size))
-    for row, (first, second) in enumerate(pairs):
-        out[row, first], out[row, second] = 1.0, -1.0
+    first, second = np.triu_indices(size, 1)
+    out, rows = np.zeros((len(first), size)), np.arange(len(first))
+    out[rows, first], out[rows, second] = 1.0, -1.0
     return out
 
 
@@ -67,12 +68,12 @@ class Family:
     limits: Limits
     correlation: Floats
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_maxima", None)
-
     @property
     def values(self) -> Floats:
         """The contrasts as observed."""
+        if self._pairs is not None and np.isfinite(self.estimates).all():
+            first, second = self._pairs
+            return np.asarray(self.estimates[first] - self.estimates[second], dtype=np.float64)
         return np.asarray(self.contrasts @ self.estimates, dtype=np.float64)
 
     @property
@@ -84,14 +85,14 @@ class Family:
     @property
     def deviations(self) -> Floats:
         """Standard deviation of each contrast."""
-        return self._norm(self.contrasts * self.spread)
+        return self._lengths(self.spread, self.spread)
 
     def level(self, alpha: float) -> float:
         """Alpha of the single intervals that together hold at `alpha`."""
         count = len(self.contrasts)
         if count == 1:
             return alpha
-        maxima = self._drawn()
+        maxima = self._maxima
         if maxima is None or alpha * len(maxima) < TRUSTED:
             return alpha / count
         quantile = float(np.quantile(maxima, 1 - alpha, method="higher"))
@@ -101,28 +102,52 @@ class Family:
         """Simultaneous interval of each contrast, shape (C,) each."""
         low, high = self.limits(self.level(alpha))
         down, up = self.estimates - low, high - self.estimates
-        raised = self.contrasts > 0
         values = self.values
-        below = self._norm(self.contrasts * np.where(raised, down, up))
-        above = self._norm(self.contrasts * np.where(raised, up, down))
-        return values - below, values + above
+        return values - self._lengths(down, up), values + self._lengths(up, down)
+
+    @cached_property
+    def _pairs(self) -> tuple[Places, Places] | None:
+        """Which estimate each contrast adds and which it subtracts; None where one is more than a difference of two."""
+        counts = [(self.contrasts == sign).sum(axis=1) for sign in (1.0, -1.0)]
+        differences = (self.contrasts != 0).sum(axis=1) == 2
+        if not (differences & (counts[0] == 1) & (counts[1] == 1)).all():
+            return None
+        return np.argmax(self.contrasts, axis=1), np.argmin(self.contrasts, axis=1)
+
+    @cached_property
+    def _off(self) -> Floats:
+        """The correlation without its diagonal."""
+        return np.asarray(self.correlation - np.diag(np.diag(self.correlation)), dtype=np.float64)
+
+    def _lengths(self, added: Floats, subtracted: Floats) -> Floats:
+        """Length of each contrast's arm, from those of the estimates that it adds and of those that it subtracts.
+
+        Of differences of two it is written out: a table of 160 groups has 12 720 of them.
+        """
+        if self._pairs is None or not (np.isfinite(added).all() and np.isfinite(subtracted).all()):
+            return self._norm(self.contrasts * np.where(self.contrasts > 0, added, subtracted))
+        first, second = self._pairs
+        one, other = added[first], -subtracted[second]
+        square = one**2 + other**2
+        if self._off.any():
+            square = square + (one * self._off[first, second] * other + other * self._off[second, first] * one)
+        return np.asarray(np.sqrt(np.maximum(square, 0.0)), dtype=np.float64)
 
     def _norm(self, arms: Floats) -> Floats:
         """Root of the quadratic form of each row in the correlation."""
         square = (arms**2).sum(axis=1)
-        off = self.correlation - np.diag(np.diag(self.correlation))
-        if off.any():
-            square = square + np.einsum("cm,mn,cn->c", arms, off, arms)
+        if self._off.any():
+            square = square + np.einsum("cm,mn,cn->c", arms, self._off, arms)
         return np.asarray(np.sqrt(np.maximum(square, 0.0)), dtype=np.float64)
 
-    def _drawn(self) -> Floats | None:
+    @cached_property
+    def _maxima(self) -> Floats | None:
         """Sorted draws of the largest absolute standardised contrast; None where a spread is unknown."""
-        stored: Floats | None = getattr(self, "_maxima", None)
         spread = self.spread
-        if stored is not None or np.isnan(spread).any():
-            return stored
+        if np.isnan(spread).any():
+            return None
         scaled = self.contrasts * spread
-        size = self._norm(scaled)
+        size = self._lengths(spread, spread)
         kept = size > 0
         if not kept.any():
             return None
@@ -130,15 +155,21 @@ class Family:
         order = np.lexsort((np.abs(self.contrasts).sum(axis=0), self.estimates, spread))
         draws = int(np.clip(CELLS // len(scaled), *DRAWS))
         normal = _normals(draws, len(spread))
-        off = (self.correlation - np.diag(np.diag(self.correlation)))[np.ix_(order, order)]
+        off = self._off[np.ix_(order, order)]
         if off.any():
             values, vectors = np.linalg.eigh(off + np.eye(len(spread)))
             normal = normal @ (vectors * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32)
         scaled = scaled[:, order]
         weights = (scaled[kept] / size[kept, None]).T.astype(np.float32)
-        drawn = np.sort(np.abs(normal @ weights).max(axis=1).astype(np.float64))
-        object.__setattr__(self, "_maxima", drawn)
-        return drawn
+        return np.sort(np.concatenate(list(_largest(normal, weights))).astype(np.float64))
+
+
+def _largest(normal: npt.NDArray[np.float32], weights: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+    """Largest absolute contrast of each draw, some draws at a time so that little memory is taken."""
+    step = max(1, AT_ONCE // weights.shape[1])
+    for start in range(0, len(normal), step):
+        drawn = normal[start : start + step] @ weights
+        yield np.abs(drawn, out=drawn).max(axis=1)
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from audit.errors import InputError
 from audit.fairness.counts import CountTensor, count_predictions
@@ -94,6 +93,8 @@ def lattice_table(
 
 
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
+    from statsmodels.stats.multitest import multipletests
+
     p = table["p"].to_numpy(np.float64)
     adjusted = np.full(len(p), np.nan)
     if np.isfinite(p).any():

@@ -19,7 +19,7 @@ from audit.fairness.paired_counts import PairedUnits
 from audit.fairness.paired_range import range_change
 from audit.fairness.pairing import Pairs, one_model, pair_rows
 from audit.fairness.permutation import Permutations
-from audit.fairness.rows import EVERYBODY, OVERALL, Ints, group_labels, positions, slice_columns, sorted_groups
+from audit.fairness.rows import EVERYBODY, OVERALL, Ints, group_labels, slice_columns, sorted_groups
 from audit.run.schema import columns
 
 __all__ = ["LEFT_OUT", "PAIRED_COLUMNS", "RANGE", "paired_metrics", "paired_table"]
@@ -114,8 +114,9 @@ def paired_table(
     for attribute, parts in slices.items():
         groups = sorted_groups(set(group_labels(images, parts)))
         rows += _left_out(pairs, attribute, parts, groups)
+        group = pairs.group(groups, parts)
         for metric, name in paired_metrics(classes, positive):
-            units = paired_units(pairs, groups, parts, metric, classes.index(name) if name else 0)
+            units = paired_units(pairs, groups, group, metric, classes.index(name) if name else 0)
             key = {"attribute": attribute, "metric": metric.name, "class": name}
             rows += [key | row for row in _group_rows(units, alpha, permutations, (first, second, *key.values()))]
             if attribute != OVERALL:
@@ -138,8 +139,8 @@ def paired_metrics(classes: Sequence[str], positive: str | None) -> list[tuple[M
     return [(METRICS["accuracy"], None), *((METRICS[rate], name) for rate in rates for name in about)]
 
 
-def paired_units(pairs: Pairs, groups: Sequence[str], parts: Sequence[str], metric: Metric, place: int) -> PairedUnits:
-    """Count one metric of both models along an attribute, per unit of (group, cluster)."""
+def paired_units(pairs: Pairs, groups: Sequence[str], group: Ints, metric: Metric, place: int) -> PairedUnits:
+    """Count one metric of both models along an attribute, per unit of (group, cluster); `group` as `Pairs.group`."""
     rows = pairs.rows
     truth, first, second = (rows[name].to_numpy(np.int64) for name in ("truth", "first", "second"))
     if metric.name == "accuracy":
@@ -148,9 +149,8 @@ def paired_units(pairs: Pairs, groups: Sequence[str], parts: Sequence[str], metr
     else:
         kept = (truth == place) == (metric.name == "true_positive_rate")
         hits = first == place, second == place
-    group = positions(groups, group_labels(rows, tuple(parts)))[kept]
-    cluster: Ints = np.asarray(pd.factorize(rows["cluster"])[0] if pairs.clustered else 0 * truth, np.int64)[kept]
-    return PairedUnits.count(tuple(groups), group, cluster, (hits[0][kept], hits[1][kept]), clustered=pairs.clustered)
+    hits = hits[0][kept], hits[1][kept]
+    return PairedUnits.count(tuple(groups), group[kept], pairs.cluster[kept], hits, clustered=pairs.clustered)
 
 
 def _group_rows(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from audit.errors import InputError, nearest
-from audit.fairness.rows import has_clusters, usable_rows
+from audit.fairness.rows import Ints, group_labels, has_clusters, positions, usable_rows
 
 __all__ = ["Pairs", "common_images", "one_model", "pair_rows"]
 
@@ -35,6 +36,17 @@ class Pairs:
     left_out: pd.DataFrame
     clustered: bool
 
+    @cached_property
+    def cluster(self) -> Ints:
+        """Position of each row's cluster; 0 where images are independent."""
+        if not self.clustered:
+            return np.zeros(len(self.rows), np.int64)
+        return np.asarray(pd.factorize(self.rows["cluster"])[0], np.int64)
+
+    def group(self, groups: Sequence[str], parts: Sequence[str]) -> Ints:
+        """Position of each row's group along an attribute, or several crossed."""
+        return positions(groups, group_labels(self.rows, parts))
+
 
 def pair_rows(
     images: pd.DataFrame,
@@ -57,12 +69,13 @@ def pair_rows(
         Attribute names, without the prefix ``attr_``.
     """
     one, two = (usable_rows(images, frame, classes, attributes).set_index("image_id") for frame in (first, second))
-    shared = one.index[one.index.isin(two.index)]
-    rows = one.loc[shared].rename(columns={"predicted": "first"})
-    rows["second"] = two["predicted"].loc[shared]
+    place = two.index.get_indexer(one.index)
+    rows = one.loc[place >= 0].rename(columns={"predicted": "first"})
+    rows["second"] = two["predicted"].to_numpy()[place[place >= 0]]
+    left = rows.index.get_indexer(pd.Index(images["image_id"])) < 0
     rows = rows.reset_index()[["image_id", "truth", "first", "second", "cluster", *(f"attr_{a}" for a in attributes)]]
-    rest = images.loc[~images["image_id"].isin(shared), ["image_id", *(f"attr_{name}" for name in attributes)]].copy()
-    in_one, in_two = (rest["image_id"].isin(side.index) for side in (one, two))
+    rest = images.loc[left, ["image_id", *(f"attr_{name}" for name in attributes)]].copy()
+    in_one, in_two = (side.index.get_indexer(pd.Index(rest["image_id"])) >= 0 for side in (one, two))
     rest["usable"] = np.where(in_one, "first", np.where(in_two, "second", "neither"))
     return Pairs(rows, rest.reset_index(drop=True), has_clusters(images))
 

@@ -102,7 +102,8 @@ def robustness_tables(
         for severity, rows in levels:
             pairs = _pairs(images, plain, rows)
             for attribute in slices:
-                units = paired_units(pairs, groups[attribute], slices[attribute], METRIC, 0)
+                group = pairs.group(groups[attribute], slices[attribute])
+                units = paired_units(pairs, groups[attribute], group, METRIC, 0)
                 key = (model, corruption, int(severity), attribute)
                 values += [(*key, *row) for row in _group_rows(units, int(severity), alpha)]
                 if attribute != OVERALL:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from audit.errors import InputError
 from audit.fairness.candidates import Rule, promising
@@ -172,6 +171,8 @@ class _Found:
         return (self.model, None, *counts, *[np.nan] * 7, False, None, status)
 
     def _tested(self, rules: Sequence[Rule], confirm: _Half) -> list[tuple[object, ...]]:
+        from statsmodels.stats.multitest import multipletests
+
         inside = np.stack([rule.members(confirm.points) for rule in rules], axis=1)
         excess = _against_rest(inside, confirm.errors, confirm.clusters)
         enough = np.minimum(excess.own.clusters, excess.rest.clusters) >= self.min_n

@@ -21,7 +21,8 @@ from audit.run.files import write_text
 
 __all__ = ["junit_xml", "write_junit"]
 
-_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What XML cannot hold, other controls, and marks that turn a line around.
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _NUMBERS = ("value", "low", "high", "p", "p_adjusted", "threshold", "n_to_settle")
 _WORDS = ("finding_id", "attribute", "group", "reference", "metric", "class", "tier")
 
@@ -36,8 +37,8 @@ def junit_xml(check: Check) -> str:
     Returns
     -------
     str
-        One ``testsuite``; numbers of each finding are ``properties`` of its case. Signs that XML cannot hold
-        are replaced by ``?``.
+        One ``testsuite``; numbers of each finding are ``properties`` of its case. Signs that XML cannot hold, and
+        those that would steer who shows it, are replaced by ``?``.
     """
     cases = [_case(row) for row in check.findings.to_dict("records")]
     cases.append(_complete(check))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from scipy import optimize
-
 from audit.fairness import GroupRates
 from audit.findings.measured import Measured, question_of
 
@@ -58,6 +56,8 @@ def random_share(item: Measured, rates: GroupRates, *, failed: bool) -> float | 
     It supposes that whether a label is wrong does not depend on what the model did with the image. Labels
     that are wrong more often where the model errs can make a gap: that is what the worst case is for.
     """
+    from scipy import optimize
+
     rule, left_out = item.rule, {name for name, _ in item.excluded}
     sizes = [int(n) for name, n in zip(rates.groups, rates.total, strict=True) if name not in left_out and n > 0]
     if question_of(rule).kind not in ("range", "reference") or len(sizes) != 2 or rule.judge == "point":

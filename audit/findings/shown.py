@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from audit.findings.check import FAILED, SETTLED, Check
 from audit.findings.judge import VERDICTS
+from audit.terminal import output, plain, table
 
 __all__ = ["print_check"]
 
@@ -38,19 +37,20 @@ def print_check(check: Check, console: Console | None = None) -> None:
     console : Console, optional
         Standard output by default, 120 columns wide where that is no terminal.
     """
-    out = console or Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
+    out = console or output()
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
     rows = check.findings.sort_values("verdict", key=lambda column: column.map(order), kind="stable")
+    out.print()
     for line in _head(check):
-        out.print(Text(line))
+        out.print(plain(line))
     out.print(_table(rows.head(_SHOWN)))
     if len(rows) > _SHOWN:
-        out.print(Text(f"... {len(rows)} findings in all"))
+        out.print(plain(f"... {len(rows)} findings in all"))
     told = rows[rows["verdict"].isin(_TOLD)].head(_SENTENCES)
     for row in told.to_dict("records"):
-        out.print(Text(f"  {_MARKS[row['verdict']][0]} {row['text']}"))
+        out.print(plain(f"  {_MARKS[row['verdict']][0]} {row['text']}"))
     for line in (*_waivers(check), *(f"Note: {note}." for note in check.notes), _outcome(check)):
-        out.print(Text(line))
+        out.print(plain(line))
 
 
 def _head(check: Check) -> list[str]:
@@ -58,22 +58,21 @@ def _head(check: Check) -> list[str]:
     approver = check.policy.approver or "nobody"
     kind = "preregistered" if check.preregistered else "post_hoc"
     return [
-        f"\n{check.run.name}, judged by policy '{check.policy.name}' (approver: {approver}) on {check.day.isoformat()}",
+        f"{check.run.name}, judged by policy '{check.policy.name}' (approver: {approver}) on {check.day.isoformat()}",
         f"Verdicts are {kind}: {named} (SHA-256 {check.policy_sha256[:12]}).",
     ]
 
 
 def _table(rows: pd.DataFrame) -> Table:
-    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
-    for name in ("verdict", "tier", "model", "rule", "value [interval]", "tolerance", "p adjusted", "would settle"):
-        table.add_column(name, overflow="fold")
+    columns = ("verdict", "tier", "model", "rule", "value [interval]", "tolerance", "p adjusted", "would settle")
+    shown = table(*columns)
     for row in rows.to_dict("records"):
         mark, colour = _MARKS[row["verdict"]]
         cells = (str(row["tier"]), str(row["model"]), str(row["rule"]), _measured(row), f"{row['threshold']:.2f}")
         p = "" if pd.isna(row["p_adjusted"]) else f"{row['p_adjusted']:.4f}"
         settle = "" if pd.isna(row["n_to_settle"]) else f"n = {row['n_to_settle']:.0f}"
-        table.add_row(Text(f"{mark} {row['verdict']}", style=colour), *map(Text, (*cells, p, settle)))
-    return table
+        shown.add_row(plain(f"{mark} {row['verdict']}", colour), *map(plain, (*cells, p, settle)))
+    return shown
 
 
 def _measured(row: Mapping[Hashable, Any]) -> str:

@@ -1,42 +1,40 @@
-"""Keras models from files: `.keras` and legacy HDF5, without running code that comes with them."""
+"""Keras models from files, on TensorFlow and the device asked for; reading the files is in `keras_files`."""
 
 from __future__ import annotations
 
 import os
-import zipfile
-from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError
+from audit.models.files import ModelFile
 from audit.models.keras_adapter import KerasAdapter
+from audit.models.keras_files import read_model
+from audit.trust import Trust
 
-__all__ = ["load_keras", "read_model"]
-
-_SUFFIXES = (".keras", ".h5", ".hdf5")
+__all__ = ["load_keras"]
 
 
 def load_keras(
     config: ModelConfig,
-    base: Path,
+    file: ModelFile,
     *,
     classes: tuple[str, ...],
     input_shape: tuple[int, int, int] | None,
     execution: ExecutionConfig,
-    trust_code: bool,
+    trust: Trust,
 ) -> KerasAdapter:
     """Read the file and put the model behind the seam.
 
     Raises
     ------
     ModelError
-        The file is missing, is no model or wants to run code, or the model is not what is declared.
+        The file is no model or wants to run code, or the model is not what is declared.
     """
     _place(execution)
     return KerasAdapter(
-        read_model(base / (config.path or ""), trust_code=trust_code),
+        read_model(file, trust),
         classes=classes,
         input_shape=input_shape,
         head=config.head,
@@ -45,74 +43,6 @@ def load_keras(
         micro_batch=execution.micro_batch,
         where=config.name,
     )
-
-
-def read_model(path: Path, *, trust_code: bool = False) -> keras.Model:
-    """A model from ``.keras`` or HDF5, without its optimiser.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    trust_code : bool
-        Whether a Lambda layer that the file carries may run.
-    """
-    if not path.exists():
-        raise ModelError("there is no such file", where=str(path), fix="check `path:`")
-    if path.is_dir() or path.suffix not in _SUFFIXES:
-        kind = "folder" if path.is_dir() else f"'{path.suffix}' file"
-        raise ModelError(
-            f"is a {kind}, allowed: {', '.join(_SUFFIXES)}",
-            where=str(path),
-            fix="save it with model.save(PATH.keras)",
-        )
-    _check_container(path)
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=not trust_code)
-    except Exception as error:
-        raise _explained(error, path) from error
-    if not isinstance(model, keras.Model):
-        raise ModelError(f"holds a {type(model).__name__}, not a keras.Model", where=str(path))
-    return model
-
-
-def _check_container(path: Path) -> None:
-    """The file is a whole model in the format that its name says."""
-    if path.suffix == ".keras":
-        if not zipfile.is_zipfile(path):
-            raise ModelError("is no Keras model, or is cut short", where=str(path))
-        return
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            whole = "model_config" in file.attrs
-    except OSError as error:
-        raise ModelError(f"is no HDF5 file, or is cut short: {error}", where=str(path)) from error
-    if not whole:
-        raise ModelError(
-            "holds weights but no model",
-            where=str(path),
-            fix="save the whole model with model.save(PATH.keras)",
-        )
-
-
-def _explained(error: Exception, path: Path) -> ModelError:
-    text = " ".join(str(error).split())
-    lowered = text.lower()
-    if "safe_mode" in lowered or "unsafe" in lowered or "lambda" in lowered:
-        return ModelError(
-            "carries code of its own (a Lambda layer)",
-            where=str(path),
-            fix="read that code, then allow it with --trust-code",
-        )
-    if "could not locate" in lowered or "unknown layer" in lowered or "register_keras_serializable" in lowered:
-        return ModelError(
-            f"uses a class that this program does not have: {text[:300]}",
-            where=str(path),
-            fix="load it in Python with its classes and call audit.audit(model, ...)",
-        )
-    return ModelError(f"cannot be loaded as a Keras model: {text[:300]}", where=str(path))
 
 
 def _place(execution: ExecutionConfig) -> None:

@@ -5,6 +5,7 @@ Frameworks are imported by the modules that own them, when the first model needs
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -16,11 +17,15 @@ from audit.errors import ModelError
 from audit.models.adapter import ModelAdapter
 from audit.models.callable_adapter import CallableAdapter
 from audit.models.checks import check_layers
+from audit.models.files import ModelFile, copied
+from audit.models.limits import bounded_memory, loading_memory
 from audit.models.numpy_adapter import NumpyAdapter, load_npz
 from audit.models.user_code import import_function
+from audit.trust import NOTHING, Trust
 
 __all__ = ["load_model", "wrap_model"]
 
+_PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "keras"), "onnx": ("onnxruntime",)}
 _EXTRAS = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow", "onnxruntime": "onnx"}
 
 
@@ -29,9 +34,10 @@ def load_model(
     base: Path,
     classes: tuple[str, ...],
     execution: ExecutionConfig,
-    trust_code: bool = False,
+    trust: Trust = NOTHING,
+    sha256: str | None = None,
 ) -> ModelAdapter:
-    """Load the model that a configuration names.
+    """Load the model that a configuration names, from a private copy of its file and with bounded memory.
 
     Parameters
     ----------
@@ -43,8 +49,10 @@ def load_model(
         The data's classes, used where the section lists none of its own.
     execution : ExecutionConfig
         Device, threads and micro-batch.
-    trust_code : bool
-        Whether code that comes with the model may run.
+    trust : Trust
+        What may run that comes with the model.
+    sha256 : str, optional
+        Digest that the file must have, as `audit.models.files.model_digest` gives it.
 
     Returns
     -------
@@ -56,17 +64,46 @@ def load_model(
         The model cannot be loaded, or is not what the section declares.
     """
     own = config.classes or classes
-    match config.framework:
-        case "numpy":
-            return _load_numpy(config, base, own, execution)
-        case "onnx":
-            return _load_onnx(config, base, own, execution)
-        case "callable":
-            return _load_callable(config, base, own, execution, trust_code)
-        case "torch":
-            return _load_torch(config, base, own, execution, trust_code)
-        case _:
-            return _load_keras(config, base, own, execution, trust_code)
+    if config.framework == "callable":
+        return _load_callable(config, base, own, execution, trust)
+    _prepare(config)
+    with copied(config, base) as file:
+        if file is not None and sha256 not in (None, file.sha256):
+            raise ModelError(
+                f"has the digest sha256:{file.sha256}, and sha256:{sha256} was expected: it changed meanwhile",
+                where=str(file.original),
+                fix="start again once the file is at rest",
+            )
+        size = file.size if file is not None else 0
+        with bounded_memory(loading_memory(size)):
+            return _load_file(config, base, file, own, execution, trust)
+
+
+def _load_file(
+    config: ModelConfig,
+    base: Path,
+    file: ModelFile | None,
+    classes: tuple[str, ...],
+    execution: ExecutionConfig,
+    trust: Trust,
+) -> ModelAdapter:
+    if config.framework == "torch":
+        from audit.models.torch_loading import load_torch
+
+        shape = _needed_shape(config)
+        return load_torch(config, base, file, classes=classes, input_shape=shape, execution=execution, trust=trust)
+    if file is None:
+        raise ModelError("names no file", where=config.name, fix="give it a `path:`")
+    if config.framework == "numpy":
+        return _load_numpy(config, file, classes, execution)
+    if config.framework == "onnx":
+        from audit.models.onnx_loading import load_onnx
+
+        return load_onnx(config, file, classes=classes, execution=execution)
+    from audit.models.keras_loading import load_keras
+
+    declared = _declared_shape(config.preprocessing)
+    return load_keras(config, file, classes=classes, input_shape=declared, execution=execution, trust=trust)
 
 
 def wrap_model(
@@ -159,9 +196,10 @@ def wrap_model(
     )
 
 
-def _load_numpy(config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig) -> NumpyAdapter:
-    path = base / (config.weights or "")
-    weights, stored = load_npz(path)
+def _load_numpy(
+    config: ModelConfig, file: ModelFile, classes: tuple[str, ...], execution: ExecutionConfig
+) -> NumpyAdapter:
+    weights, stored = load_npz(file.path, file.original)
     shape = stored or _declared_shape(config.preprocessing)
     if shape is None:
         raise ModelError(
@@ -176,19 +214,12 @@ def _load_numpy(config: ModelConfig, base: Path, classes: tuple[str, ...], execu
     return adapter
 
 
-def _load_onnx(config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig) -> ModelAdapter:
-    _need("onnxruntime", config.name)
-    from audit.models.onnx_loading import load_onnx
-
-    return load_onnx(config, base, classes=classes, execution=execution)
-
-
 def _load_callable(
-    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig, trust_code: bool
+    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig, trust: Trust
 ) -> ModelAdapter:
     name = config.function or ""
     return CallableAdapter(
-        import_function("function", name, base, trust_code=trust_code, where=config.name),
+        import_function("function", name, base, trust_code=trust.code, where=config.name),
         classes=classes,
         input_shape=_needed_shape(config),
         layout=config.preprocessing.layout,
@@ -197,26 +228,6 @@ def _load_callable(
         micro_batch=execution.micro_batch,
         where=config.name,
     )
-
-
-def _load_torch(
-    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig, trust_code: bool
-) -> ModelAdapter:
-    _need("torch", config.name)
-    from audit.models.torch_loading import load_torch
-
-    shape = _needed_shape(config)
-    return load_torch(config, base, classes=classes, input_shape=shape, execution=execution, trust_code=trust_code)
-
-
-def _load_keras(
-    config: ModelConfig, base: Path, classes: tuple[str, ...], execution: ExecutionConfig, trust_code: bool
-) -> ModelAdapter:
-    _prepare_tensorflow(config.name)
-    from audit.models.keras_loading import load_keras
-
-    shape = _declared_shape(config.preprocessing)
-    return load_keras(config, base, classes=classes, input_shape=shape, execution=execution, trust_code=trust_code)
 
 
 def check_shape(shape: tuple[int, int, int], declared: tuple[int, int, int] | None, *, where: str | None) -> None:
@@ -252,9 +263,13 @@ def _need(package: str, where: str) -> None:
         raise ModelError(f"needs {package}, which is not installed", where=where, fix=f"pip install 'faircam[{extra}]'")
 
 
-def _prepare_tensorflow(where: str) -> None:
-    _need("tensorflow", where)
-    _need("keras", where)
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+def _prepare(config: ModelConfig) -> None:
+    """The framework is there, and imported before the limit on memory counts."""
+    for package in _PACKAGES.get(config.framework, ()):
+        _need(package, config.name)
+    if config.framework == "keras":
+        if "keras" not in sys.modules:
+            os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for package in _PACKAGES.get(config.framework, ()):
+        importlib.import_module(package)

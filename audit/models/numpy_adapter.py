@@ -6,6 +6,7 @@ It stands in for a framework in tests, examples and oracles: ``A = relu(x @ W1 +
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ import numpy as np
 
 from audit.errors import ModelError
 from audit.models.adapter import CamKind, GradientPass, LayerInfo, LayerPass, ModelSpec, Weights, predicted
+from audit.models.archive import check_archive
 from audit.models.cams import TensorOps, combine
 from audit.models.checks import check_outputs
 from audit.models.chunked import ChunkedAdapter
@@ -146,24 +148,36 @@ _OPS = TensorOps(
 )
 
 
-def load_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[int, int, int] | None]:
+def load_npz(path: Path, original: Path | None = None) -> tuple[dict[str, np.ndarray], tuple[int, int, int] | None]:
     """Weights and, where the file holds it, the input shape.
+
+    Parameters
+    ----------
+    path : Path
+    original : Path, optional
+        For errors.
 
     Raises
     ------
     ModelError
-        The file is missing, is no ``.npz`` or lacks an array.
+        The file is no ``.npz``, lacks an array or does not fit into memory.
     """
+    named = original or path
     if not path.is_file():
-        raise ModelError("there is no such file", where=str(path), fix="check `weights:`")
+        raise ModelError("no such file", where=str(named), fix="check `weights:`")
+    check_archive(path, named, "NumPy archive (.npz)")
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise ModelError("is no NumPy archive (.npz)", where=str(path)) from error
+    except MemoryError as error:
+        raise ModelError("takes more memory than its size accounts for", where=str(named)) from error
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, SyntaxError, TypeError) as error:
+        raise ModelError(
+            "is no NumPy archive (.npz) of numbers", where=str(named), fix="save it again with numpy.savez"
+        ) from error
     missing = [name for name in ("W1", "b1", "W2", "b2") if name not in arrays]
     if missing:
-        raise ModelError(f"lacks the arrays {missing}; it holds {sorted(arrays)}", where=str(path))
+        raise ModelError(f"lacks the arrays {missing}; it holds {sorted(arrays)}", where=str(named))
     shape = arrays.pop("input_shape", None)
     if shape is None:
         return arrays, None

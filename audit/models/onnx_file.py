@@ -62,7 +62,7 @@ class OnnxFile:
     parameters: int
 
 
-def read_onnx(path: Path, *, where: str | None = None) -> OnnxFile:
+def read_onnx(path: Path, *, where: str | None = None, folder: Path | None = None) -> OnnxFile:
     """Read what an ONNX file says of itself.
 
     Parameters
@@ -71,6 +71,8 @@ def read_onnx(path: Path, *, where: str | None = None) -> OnnxFile:
         An ``.onnx`` file.
     where : str, optional
         Name of the model, for errors.
+    folder : Path, optional
+        Where the files beside it lie, for a copy of the model's file; its own folder by default.
 
     Returns
     -------
@@ -95,22 +97,24 @@ def read_onnx(path: Path, *, where: str | None = None) -> OnnxFile:
         raise ModelError(
             f"'{path.name}' is no ONNX file, or is cut short: {error}", where=where, fix="export or copy it again"
         ) from error
-    external = tuple(_beside(path, location, where) for location in sorted(locations))
+    found = [_beside(folder or path.parent, path.name, location, where) for location in sorted(locations)]
+    external = tuple(dict.fromkeys(found))
     return OnnxFile(path, external, parameters)
 
 
-def _beside(path: Path, location: str, where: str | None) -> Path:
+def _beside(folder: Path, name: str, location: str, where: str | None) -> Path:
     """The file of external data, which must lie in the folder of the model, links resolved."""
-    found = path.parent / location
+    found = folder / location
     try:
-        inside = found.resolve().is_relative_to(path.parent.resolve())
+        inside = found.resolve().is_relative_to(folder.resolve())
+        inside &= not Path(location).is_absolute() and ".." not in Path(location).parts
         there = found.is_file()
     except (OSError, ValueError):  # no path at all: too long, or with a zero byte
         inside, there = False, False
     if not inside or not there:
         why = "which is not there" if inside else "which is not beside it"
         raise ModelError(
-            f"'{path.name}' keeps weights in {location!r}, {why}",
+            f"'{name}' keeps weights in {location!r}, {why}",
             where=where,
             fix="copy the data file into the model's folder, or export the model as one file",
         )

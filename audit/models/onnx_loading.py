@@ -13,6 +13,7 @@ import onnxruntime
 
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError
+from audit.models.files import ModelFile
 from audit.models.onnx_adapter import OnnxAdapter, reason
 from audit.models.onnx_file import read_onnx
 
@@ -24,7 +25,7 @@ _FATAL = 4  # ONNX Runtime prints what it also raises
 
 def load_onnx(
     config: ModelConfig,
-    base: Path,
+    file: ModelFile,
     *,
     classes: tuple[str, ...],
     execution: ExecutionConfig,
@@ -37,7 +38,7 @@ def load_onnx(
         The file is missing, broken, needs operators that are not there or weights that are not beside it; the device
         is not there; or the graph is not what the section declares.
     """
-    file = read_onnx(base / (config.path or ""), where=config.name)
+    found = read_onnx(file.path, where=config.name)
     session = open_session(file.path, execution.device, execution.threads, where=config.name)
     height, width = config.preprocessing.output_size or (None, None)
     return OnnxAdapter(
@@ -48,7 +49,7 @@ def load_onnx(
         head=config.head,
         score=config.score,
         micro_batch=execution.micro_batch,
-        parameters=file.parameters,
+        parameters=found.parameters,
         where=config.name,
     )
 

@@ -6,7 +6,6 @@ A user's own code is imported only where it was trusted, with its folder at the 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,26 @@ from torch import nn
 
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError, nearest
+from audit.models.files import ModelFile
 from audit.models.torch_adapter import TorchAdapter
+from audit.models.torch_files import read_module, read_weights
 from audit.models.user_code import import_function
+from audit.trust import Trust
 
 __all__ = ["choose_device", "load_torch"]
-
-_WRAPPERS = ("state_dict", "model_state_dict")
 
 
 def load_torch(
     config: ModelConfig,
     base: Path,
+    file: ModelFile | None,
     *,
     classes: tuple[str, ...],
     input_shape: tuple[int, int, int],
     execution: ExecutionConfig,
-    trust_code: bool,
+    trust: Trust,
 ) -> TorchAdapter:
-    """Build the architecture, load its weights, put it behind the seam.
+    """Build the architecture and load its weights, or load a trusted module whole; put it behind the seam.
 
     Raises
     ------
@@ -42,9 +43,12 @@ def load_torch(
     """
     torch.set_num_threads(execution.threads)
     device = choose_device(execution.device)
-    module = build_module(config, base, trust_code=trust_code)
-    if config.weights is not None:
-        fit(module, read_weights(base / config.weights), where=config.weights)
+    if file is not None and config.path is not None:
+        module = read_module(file, base, trust)
+    else:
+        module = build_module(config, base, trust_code=trust.code)
+        if file is not None:
+            fit(module, read_weights(file), where=str(config.weights))
     return TorchAdapter(
         module.to(device),
         classes=classes,
@@ -134,58 +138,6 @@ def _call(factory: Any, config: ModelConfig, *args: Any, **fixed: Any) -> nn.Mod
             where=config.name,
         )
     return module
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name from ``.safetensors``, ``.pt`` or ``.pth``, without running code.
-
-    Raises
-    ------
-    ModelError
-        The file is missing, broken, of another kind, or holds pickled objects.
-    """
-    if not path.is_file():
-        raise ModelError("there is no such file", where=str(path), fix="check `weights:`")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if path.suffix not in {".pt", ".pth", ".bin"}:
-        raise ModelError(f"is a '{path.suffix}' file, allowed: .safetensors, .pt, .pth", where=str(path))
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelError(
-            "holds more than tensors (such as a whole pickled model, which runs code when loaded) or is "
-            "broken, and was not loaded",
-            where=str(path),
-            fix="save only the weights: torch.save(model.state_dict(), PATH), or use safetensors",
-        ) from error
-    return _state_dict(content, path)
-
-
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"is no safetensors file: {error}", where=str(path)) from error
-
-
-def _state_dict(content: object, path: Path) -> dict[str, torch.Tensor]:
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ModelError(
-            "is no state dict: it must map names to tensors",
-            where=str(path),
-            fix="torch.save(model.state_dict(), PATH)",
-        )
-    tensors = {str(key): value for key, value in content.items()}
-    if tensors and all(key.startswith("module.") for key in tensors):  # saved from DataParallel
-        return {key.removeprefix("module."): value for key, value in tensors.items()}
-    return tensors
 
 
 def fit(module: nn.Module, weights: dict[str, torch.Tensor], *, where: str) -> None:

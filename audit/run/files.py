@@ -15,8 +15,10 @@ from typing import Any
 from audit.errors import RunError
 
 __all__ = [
+    "LONGEST_NAME",
     "canonical_json",
     "commit",
+    "is_file_name",
     "is_leftover",
     "lock",
     "sha256_bytes",
@@ -25,6 +27,9 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+LONGEST_NAME = 240
+"""Bytes of a name that a file gets; most file systems end at 255."""
 
 _LOCK_PATIENCE = 10.0
 
@@ -60,6 +65,14 @@ def commit(path: Path, write: Callable[[Path], None]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a name can be that of a file, with an ending and what `commit` adds while it writes."""
+    try:
+        return 0 < len(text.encode()) <= LONGEST_NAME and "\0" not in text
+    except UnicodeEncodeError:
+        return False
 
 
 def is_leftover(path: Path) -> bool:

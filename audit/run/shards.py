@@ -164,12 +164,13 @@ def held_receipt(path: Path) -> Receipt | None:
         return None
 
 
-def read_rows(run: Path, model: str, shards: Iterable[Shard]) -> pd.DataFrame:
-    """Rows of some shards, one after another, without the maps."""
+def read_rows(run: Path, model: str, shards: Iterable[Shard], columns: Collection[str] | None = None) -> pd.DataFrame:
+    """Rows of some shards, one after another, without the maps; only these columns, where they are named."""
     frames = []
     for shard in shards:
         path = shard_path(run, model, shard)
-        names = [name for name in pq.read_schema(path).names if not name.startswith(MAP_PREFIX)]
+        held = pq.read_schema(path).names
+        names = [name for name in held if not name.startswith(MAP_PREFIX) and (columns is None or name in columns)]
         frames.append(pq.read_table(path, columns=names).to_pandas())
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 

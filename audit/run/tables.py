@@ -14,7 +14,11 @@ from audit.errors import RunError, nearest
 from audit.run.files import commit
 from audit.run.schema import TABLES
 
-__all__ = ["empty_table", "json_value", "read_table", "table_path", "write_table"]
+__all__ = ["ROW_GROUP", "empty_table", "json_value", "read_table", "table_path", "write_table"]
+
+
+ROW_GROUP = 65_536
+"""Rows that are stored together: a reader that filters by model skips the others' without looking into them."""
 
 
 def table_path(run: Path, name: str) -> Path:
@@ -54,7 +58,10 @@ def write_table(run: Path, name: str, frame: pd.DataFrame) -> None:
         raise RunError(f"table '{name}': missing columns {missing}, unknown columns {wrong}", where=str(run))
     arrays = [_array(frame[column], kind) for column, kind in fields.items()]
     table = pa.table(arrays, schema=pa.schema(list(fields.items())))
-    commit(table_path(run, name), lambda partial: pq.write_table(table, partial, compression="zstd"))
+    commit(
+        table_path(run, name),
+        lambda partial: pq.write_table(table, partial, compression="zstd", row_group_size=ROW_GROUP),
+    )
 
 
 def _array(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:

@@ -20,8 +20,8 @@ from reports.sections.paired import Arm, PairedFacts
 
 __all__ = ["Candidate", "agreement", "ask", "candidates", "document", "is_large", "lacking", "paired", "paired_rows"]
 
-_LARGE = 200_000
-"""Images from which on a comparison is made only when a button asks for it."""
+_MANY_IMAGES, _MANY_GAPS = 20_000, 30
+"""Images, or attributes times metrics, above which a comparison takes seconds and waits for its button."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,13 @@ def lacking(first: Candidate, second: Candidate) -> list[str]:
 
 
 def is_large(first: Candidate, second: Candidate) -> bool:
-    """Whether comparing takes long: many images, and no table of the run to read it from."""
-    planned = [run.record.get("data", {}).get("planned") for run in (first.run, second.run)]
-    many = min(int(number) if known(number) else 0 for number in planned) > _LARGE
-    return many and _stored(first, second) is None and (first.key, second.key) not in _asked()
+    """Whether comparing takes long: many images or gaps, and no table of the run to read it from."""
+    about = [run.record.get("data", {}) for run in (first.run, second.run)]
+    images = min(int(part.get("planned") or 0) for part in about)
+    metrics = 3 if about[0].get("positive") is not None else 1 + len(about[0].get("classes") or ())
+    gaps = metrics * len(set(data.attributes(first.run)) & set(data.attributes(second.run)))
+    many = images > _MANY_IMAGES or gaps > _MANY_GAPS
+    return many and (first.key, second.key) not in _asked() and _stored(first, second) is None
 
 
 def paired_rows(facts: PairedFacts) -> pd.DataFrame:

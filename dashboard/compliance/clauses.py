@@ -14,7 +14,6 @@ from dashboard.compliance import held
 from dashboard.places import claim_place
 from dashboard.review import CLAIM, link, turn
 from dashboard.text import escape
-from reports.bundle.packs import known_packs
 
 __all__ = ["clause_tree"]
 
@@ -31,7 +30,7 @@ _MEANING = (
 def clause_tree(run: Run) -> None:
     """Every pack in figures, then the chosen one clause by clause."""
     day = datetime.now(UTC).date()
-    packs = {name: held.clauses(run, name, day) for name in known_packs()}
+    packs = held.packs(run, day)
     st.header("Legal packs")
     st.caption(_MEANING)
     rows = [{"pack": pack["title"], **pack["counts"], "confirmed": _confirmed(pack)} for pack in packs.values()]

@@ -17,8 +17,9 @@ from audit.run.schema import TABLES
 from audit.run.statement_log import chain_problems
 from audit.run.statements import LOG, Statement, read_statements
 from dashboard import data
+from reports.bundle.packs import known_packs, load_pack
 
-__all__ = ["clauses", "log_problems", "resolve", "statements"]
+__all__ = ["log_problems", "packs", "resolve", "statements"]
 
 _NUMBERS = ("value", "low", "high", "n", "status")
 _COLUMNS = {name: name for name in _NUMBERS}
@@ -47,20 +48,19 @@ def log_problems(run: Run) -> list[str]:
     return chain_problems(run.path / LOG)
 
 
-def clauses(run: Run, pack: str, day: date) -> dict[str, Any]:
-    """A legal pack held against the run, as `reports.bundle.crosswalk` has it; files are those of a bundle."""
-    return _clauses(str(run.path), _stamps(run), pack, day)
+def packs(run: Run, day: date) -> dict[str, dict[str, Any]]:
+    """Every legal pack held against the run, as `reports.bundle.crosswalk` has it; files are those of a bundle."""
+    return _packs(str(run.path), _stamps(run), day)
 
 
-@st.cache_data(max_entries=64, show_spinner="Holding the clauses against the run …")
-def _clauses(path: str, stamps: tuple[int, ...], pack: str, day: date) -> dict[str, Any]:  # noqa: ARG001
+@st.cache_data(max_entries=16, show_spinner="Holding the clauses against the run …")
+def _packs(path: str, stamps: tuple[int, ...], day: date) -> dict[str, dict[str, Any]]:  # noqa: ARG001
     from reports.bundle.crosswalk import crosswalk
-    from reports.bundle.packs import load_pack
 
-    run = open_run(path)
+    run, names = open_run(path), known_packs()
     said, _ = statements(run)
-    found: dict[str, Any] = crosswalk(run, [load_pack(pack)], said, _bundle_files(run), day)["packs"][0]
-    return found
+    found = crosswalk(run, [load_pack(name) for name in names], said, _bundle_files(run), day)["packs"]
+    return dict(zip(names, found, strict=True))
 
 
 def _bundle_files(run: Run) -> list[str]:

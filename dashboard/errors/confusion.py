@@ -14,9 +14,8 @@ import streamlit as st
 from audit.fairness.rates import GroupRates
 from audit.fairness.rows import sorted_groups
 from audit.run import Run
-from dashboard import data, parts, plots, state
-from dashboard.errors import columns
-from dashboard.errors.columns import Codes, Outcomes
+from dashboard import columns, data, parts, plots, state
+from dashboard.columns import Codes, Outcomes
 from dashboard.errors.filters import images_query
 from dashboard.forests import EVERYBODY
 from dashboard.text import escape, mark_up

@@ -10,8 +10,7 @@ import streamlit as st
 
 from audit.fairness.rows import sorted_groups
 from audit.run import Run
-from dashboard import data, state
-from dashboard.errors import columns
+from dashboard import columns, data, state
 from dashboard.errors.wanted import PICTURES, SORTS, Wanted
 from dashboard.selection import ANY, OUTCOMES, outcome_options
 from dashboard.text import escape

@@ -7,8 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from audit.run import Run
-from dashboard import data, parts, state
-from dashboard.errors import columns
+from dashboard import columns, data, parts, state
 from dashboard.errors.filters import PAGE, in_words
 from dashboard.errors.wanted import Places, Wanted, find
 from dashboard.text import escape, image_tail

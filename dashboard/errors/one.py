@@ -7,8 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from audit.run import Run
-from dashboard import data, overlays, parts, state
-from dashboard.errors import columns
+from dashboard import columns, data, overlays, parts, state
 from dashboard.errors.gallery import NO_IMAGE, image_rows
 from dashboard.text import escape
 from reports.format import clean, plain

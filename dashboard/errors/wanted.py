@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.run import Run
-from dashboard import data
-from dashboard.errors import columns
-from dashboard.errors.columns import Bools, Outcomes
+from dashboard import columns, data
+from dashboard.columns import Bools, Outcomes
 from dashboard.kept import Kept
 from dashboard.selection import ANY
 

@@ -56,7 +56,8 @@ def find_stamp(run: Run, model: str, method: str) -> Stamp:
 
 @st.cache_resource(max_entries=512, show_spinner=False)
 def _find(path: str, stamp: int, model: str, method: str) -> Stamp:
-    rows = data.open_cached(Path(path)).table("stamps", filters=[("model", "=", model), ("method", "=", method)])
+    rows = data.table(data.open_cached(Path(path)), "stamps")  # small: read once for all of them
+    rows = rows[(rows["model"] == model) & (rows["method"] == method)]
     overall = rows[rows["check"] == OVERALL]
     checks = rows[rows["check"] != OVERALL]
     if not stamp or overall.empty:

@@ -15,8 +15,7 @@ import streamlit as st
 from audit.fairness import METRICS, Comparison, CountTensor, Permutations, Question, measure, rate_units
 from audit.fairness.rows import JOIN
 from audit.run import Run
-from dashboard import data
-from dashboard.errors import columns
+from dashboard import columns, data
 from dashboard.fairness.tensors import ranked_tensor, tensor_along
 from dashboard.kept import Kept
 from reports.format import known

@@ -11,8 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from audit.run import Run
-from dashboard import data, parts, state
-from dashboard.errors import columns
+from dashboard import columns, data, parts, state
 from dashboard.fairness.embedding_points import MOST, PROJECTIONS, Points, points, projections
 from dashboard.fairness.pictures import pictures
 from dashboard.plots import dress

@@ -17,8 +17,7 @@ import streamlit as st
 from audit.fairness.vectors import Space
 from audit.run import Run
 from audit.run.tables import table_path
-from dashboard import data
-from dashboard.errors import columns
+from dashboard import columns, data
 
 __all__ = ["MOST", "PROJECTIONS", "Points", "points", "projections"]
 

@@ -164,9 +164,8 @@ def _sign(metric: str) -> int:
 
 def _shaded(flat: pd.DataFrame, excess: pd.DataFrame, theme: Theme) -> Any:
     """The table with a background a cell; for short tables only."""
-    styles = pd.DataFrame("", index=flat.index, columns=flat.columns)
-    for column in excess.columns:
-        styles[column] = [_background(value, theme) for value in excess[column]]
+    columns = {name: [_background(value, theme) for value in excess[name].tolist()] for name in excess.columns}
+    styles = pd.DataFrame(columns, index=flat.index).reindex(columns=flat.columns, fill_value="")
     return flat.style.apply(lambda _: styles, axis=None)
 
 

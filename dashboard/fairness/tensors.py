@@ -12,7 +12,7 @@ import pandas as pd
 from audit.fairness import CountTensor, count_predictions
 from audit.fairness.rows import JOIN, sorted_groups
 from audit.run import Run
-from dashboard.errors import columns
+from dashboard import columns
 
 __all__ = ["ranked_tensor", "tensor_along"]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from audit.fairness import Comparison
 from audit.findings.judge import adjust, verdict_of
@@ -117,6 +116,8 @@ def _rule(cell: Cell, settings: Settings) -> Rule:
 
 
 def _false_discovery(p: Sequence[float]) -> list[float]:
+    from statsmodels.stats.multitest import multipletests
+
     out = np.asarray(p, dtype=np.float64)
     known = ~np.isnan(out)
     if known.any():

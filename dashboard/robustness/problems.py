@@ -20,6 +20,8 @@ __all__ = ["copies", "duplicates", "known_images", "shared_clusters", "unusable"
 
 _ALL = "all"
 _TRAINED_ON = "trained_on"
+_LIKE_TRAINED_ON = "looks_trained_on"
+_ALIKE = "looks_alike"
 
 
 def unusable(run: Run) -> None:
@@ -33,7 +35,7 @@ def unusable(run: Run) -> None:
     counted = frame.groupby(["stage", "status"], sort=False).size().rename("entries").reset_index()
     st.text(
         f"{count(len(frame))} images, groups or checks did not make it, or are doubtful. "
-        "None of them counts as a right or a wrong answer."
+        "An image without a prediction counts neither as right nor as wrong; a copy counts like every image."
     )
     said = [
         f"{plain(row['stage'])}: {count(row['entries'])} {status_words(row['status'])}" for row in data.records(counted)
@@ -52,8 +54,9 @@ def duplicates(run: Run) -> None:
         st.info("Rows on single images are not in this run, so copies cannot be looked for.")
         return
     found = copies(run)
+    _alike(run)
     if found.empty:
-        st.info("No two images are the same file. Copies in another format or size are not noticed.")
+        st.info("No two images are the same file.")
         return
     extra = int(found["images"].sum()) - len(found)
     differ = int((found["labels"].str.contains(", ", regex=False)).sum())
@@ -62,9 +65,23 @@ def duplicates(run: Run) -> None:
     st.text(clean(text))
     st.caption(
         "Copies count more than once in every number, and intervals take them for different images unless they are in "
-        "one cluster. Copies in another format or size are not noticed."
+        "one cluster."
     )
     parts.data_table(run, found, "copies")
+
+
+def _alike(run: Run) -> None:
+    """Images that look like another, if the audit has looked for them."""
+    bits = run.record["config"]["data"].get("look_alikes")
+    if bits is None:
+        st.caption("Images that look alike without being the same file were not looked for (`data.look_alikes`).")
+        return
+    seen = data.table(run, "problems", filters=(("status", "=", _ALIKE),))
+    if seen.empty:
+        st.text(f"No two other images look alike: none agree in all but {bits} of 255 bits of their perceptual hashes.")
+        return
+    st.text(f"Images that look like another one before them, in another format or size perhaps: {count(len(seen))}.")
+    parts.data_table(run, seen[["image_id", "path", "detail"]], "look-alikes")
 
 
 def copies(run: Run) -> pd.DataFrame:
@@ -102,16 +119,20 @@ def known_images(run: Run) -> None:
     if data.distinct(run, "members", ("model",)).empty:
         st.info("The training data were not given (`training_data` of the model), so overlaps cannot be looked for.")
         return
-    seen = data.table(run, "problems", filters=(("status", "=", _TRAINED_ON),))
+    seen = data.table(run, "problems", filters=(("status", "in", (_TRAINED_ON, _LIKE_TRAINED_ON)),))
     for model in run.models:
-        own = int((seen["model"] == model).sum())
+        own, alike = (
+            int(((seen["model"] == model) & (seen["status"] == status)).sum())
+            for status in (_TRAINED_ON, _LIKE_TRAINED_ON)
+        )
         shared, of = shared_clusters(run, model)
         text = f"{model}: audited images that are also training images, byte by byte: {count(own)}."
+        text += f" Others that look like one: {count(alike)}." if alike else ""
         text += f" Clusters with images on both sides: {count(shared)} of {count(of)}." if of else ""
         st.text(clean(text))
     st.caption(
-        "A model knows the answers to images that it was trained on: its figures are too good there. Copies in another "
-        "format or size are not noticed; a cluster on both sides, such as a person, makes that likely."
+        "A model knows the answers to images that it was trained on: its figures are too good there. A cluster on "
+        "both sides, such as a person, makes copies likely that neither bytes nor looks give away."
     )
     if len(seen):
         parts.data_table(run, seen.assign(status=seen["status"].map(status_words)), "trained-on")

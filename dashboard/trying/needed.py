@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.run import Run
+from audit.trust import Trust
 from dashboard import data
 from dashboard.trying.switch import TryIt
 
@@ -42,8 +43,14 @@ def obstacle(run: Run, model: str, asked: TryIt) -> str | None:
     if run.record.get("disclosure") or not any(entry.get(key) for key in ("path", "weights", "function")):
         return _NOT_HERE
     code = _own_code(entry)
-    if code is not None and not asked.trust_code:
+    if code is not None and not asked.trust.code:
         return f"This model runs code of its own, {code}. Read it, then start the dashboard with --trust-code as well."
+    digest = str(run.model(model).get("sha256"))
+    if digest in Trust.of(run.record.get("trust") or {}).models and digest not in asked.trust.models:
+        return (
+            "This model's file can run code, and the audit trusted it. If you trust it too, start the dashboard with "
+            f"--trust-model sha256:{digest} as well."
+        )
     return _absent(entry, places(run, asked))
 
 

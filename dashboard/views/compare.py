@@ -23,9 +23,8 @@ from dashboard.compare.pairs import (
 )
 from dashboard.text import csv_name, escape
 from reports.format import clean, count, metric_words
-from reports.nodes import Block, FigureRow, Paragraph, Section, Table
-from reports.sections.paired import Arm, PairedFacts, changes, crossed
-from reports.sections.paired_details import compared, details, limits
+from reports.sections.paired import Arm, PairedFacts, attribute_changes, crossed, overall_changes
+from reports.sections.paired_details import compared, limits, metric_details
 from reports.sections.release import release_section, verdict_changes
 
 __all__ = ["page"]
@@ -57,8 +56,8 @@ def page(run: Run) -> None:
         return
     facts = _facts(first, second)
     if facts is not None:
-        lead = changes(facts, 0, several=False).blocks
-        st.text(clean(lead[0].text) if lead and isinstance(lead[0], Paragraph) else "")
+        lead = overall_changes(facts)
+        st.text(clean(lead[0].text) if lead else "")
         _VIEWS[part][1](facts)
         _downloads(facts)
 
@@ -87,7 +86,7 @@ def _facts(first: Candidate, second: Candidate) -> PairedFacts | None:
         )
         return None
     if is_large(first, second):
-        st.info("These runs hold many images, and no comparison of the two was stored: making one takes a while.")
+        st.info("No comparison of the two was stored, and over so many images or groups making one takes a while.")
         st.button("Compare image by image", key="compare_now", on_click=ask, args=(first, second))
         return None
     try:
@@ -106,8 +105,7 @@ def _changed(facts: PairedFacts) -> None:
         attribute = state.choose("Attribute or intersection", "attribute", attributes, show=crossed)
     with right:
         metric = state.choose("Metric", "changed", list(metrics))
-    place, number = metrics[metric], attributes.index(attribute)
-    figure, table = _cell(facts, number, place)
+    figure, table = metric_details(facts, attribute, *facts.metrics[metrics[metric]])
     where = _place(facts, f"paired-{attribute}-{metric}")
     nodes.show([figure], where.of("chart"))
     st.caption(
@@ -115,21 +113,12 @@ def _changed(facts: PairedFacts) -> None:
         "To the right is better, but for a false positive rate, where it is worse."
     )
     nodes.show([table], where.of("table"))
-    sections = [block for block in changes(facts, 0, several=False).blocks if isinstance(block, Section)]
-    if facts.attributes and number < len(sections):
+    if facts.attributes:
         st.subheader(f"By {escape(crossed(attribute))}, every metric", anchor=False)
-        nodes.show(sections[number].blocks, where.of("words"))
+        nodes.show(attribute_changes(facts, attribute), where.of("words"))
     with st.expander("Who was compared, and what this does not show"):
         nodes.show(compared(facts, 0, several=False).blocks, where.of("who"))
         nodes.show(limits([facts]).blocks, where.of("limits"))
-
-
-def _cell(facts: PairedFacts, attribute: int, metric: int) -> tuple[Block, Block]:
-    """Figure and table of one attribute and one metric, as a report of the comparison has them."""
-    sections = [block for block in details(facts, 0, several=False).blocks if isinstance(block, Section)]
-    blocks = sections[attribute].blocks
-    figures = [figure for block in blocks if isinstance(block, FigureRow) for figure in block.figures]
-    return figures[metric], [block for block in blocks if isinstance(block, Table)][metric]
 
 
 def _verdicts(facts: PairedFacts) -> None:

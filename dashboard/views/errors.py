@@ -7,8 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from audit.run import Run
-from dashboard import data, parts, state
-from dashboard.errors import columns
+from dashboard import columns, data, parts, state
 from dashboard.errors.confusion import confusion
 from dashboard.errors.filters import choose_images
 from dashboard.errors.gallery import NO_IMAGE, grid

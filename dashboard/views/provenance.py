@@ -12,6 +12,7 @@ import streamlit as st
 
 from audit.run import Run
 from audit.run.tables import table_path
+from audit.trust import Trust
 from dashboard import data, parts, review, state
 from dashboard.files import check_plan, report_bytes, run_files, written_tables
 from dashboard.places import Place
@@ -73,6 +74,10 @@ def _record(run: Run) -> None:
             "Policy": (record.get("policy") or {}).get("name") or "none named",
             "Policy SHA-256": (record.get("policy") or {}).get("sha256") or "none",
             "Code from the config run": "yes" if (record.get("trust") or {}).get("trust_code") else "no",
+            "Model files trusted to run code": ", ".join(
+                f"sha256:{digest}" for digest in Trust.of(record.get("trust") or {}).models
+            )
+            or "none",
             "Seconds": number((record.get("timings") or {}).get("seconds")),
         }
     )

@@ -68,7 +68,7 @@ def _form(run: Run, model: str, asked: TryIt) -> None:
     about = (str(run.path), model, image.file_id)
     if pressed:
         st.session_state.pop(_TRIED, None)
-        order = {"run": str(run.path), "model": model, "methods": methods, "trust_code": asked.trust_code}
+        order = {"run": str(run.path), "model": model, "methods": methods, **asked.trust.as_json()}
         order |= {"places": [str(place) for place in places(run, asked)]}
         tried = _work(order, image.getvalue())
         if tried is not None:

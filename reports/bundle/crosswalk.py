@@ -6,11 +6,15 @@ It says which evidence there is, never whether it is enough: that is for a perso
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from audit.run import Run
 from audit.run.claims import CLAIM_KEYS, claims_of
@@ -29,6 +33,9 @@ _MEANING = (
     "'input missing' lists what it does not hold; 'not applicable' means that the run holds nothing that the clause "
     "is about. Whether evidence is enough, and whether a text applies, is for a person to judge."
 )
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
 _VALUES = {"coverage": "images", "paired": "difference", "sensitivity": "share"}
 """Column with a table's number, where it is not ``value``."""
 
@@ -76,44 +83,54 @@ def crosswalk(
 
 
 class _Shelf:
-    """What there is to point to; each pattern is looked up once."""
+    """What there is to point to; each pattern, each table and each of its columns is looked up once."""
 
     def __init__(self, run: Run, files: list[str], most: int) -> None:
         self._run, self._files, self._most = run, files, most
         self.find = cache(self._find)
-        self._claims = cache(self._read)
+        self._table = cache(self._read)
+        self._column = cache(self._named)
 
     def _find(self, pattern: str) -> dict[str, Any]:
         """What matches a pattern: claims with their number, or files."""
         table, colon, rest = pattern.partition(":")
         if not colon:
             return {"need": pattern, "files": [name for name in self._files if fnmatchcase(name, pattern)]}
-        chosen = [(claim, held) for claim, parts, held in self._claims(table) if _matches(parts, rest.split(":"))]
-        found = [claim for claim, held in chosen if held]
+        frame, held = self._table(table)
+        chosen = np.ones(len(frame), bool)
+        for key, want in zip(CLAIM_KEYS[table], rest.split(":"), strict=False):  # a shorter one ends in a star
+            if want != "*":
+                names, places = self._column(table, key)
+                chosen &= np.array([fnmatchcase(name, want) for name in names], bool)[places]
+        found = chosen & held
         return {
             "need": pattern,
-            "claims": found[: self._most],
-            "total": len(found),
-            "without_value": len(chosen) - len(found),
+            "claims": claims_of(table, frame[found].head(self._most)),
+            "total": int(found.sum()),
+            "without_value": int(chosen.sum() - found.sum()),
         }
 
-    def _read(self, table: str) -> list[tuple[str, list[str], bool]]:
-        """Claims of a table, their parts, and whether there is a number behind each."""
+    def _read(self, table: str) -> tuple[pd.DataFrame, Bools]:
+        """Rows of a table, and whether there is a number behind each."""
         frame = self._run.table(table)
         column = _VALUES.get(table, "value")
-        held = frame[column].notna() if column in frame and table != "findings" else [True] * len(frame)
-        pairs = zip(claims_of(table, frame), held, strict=True)
-        return [(claim, _parts(table, claim), bool(there)) for claim, there in pairs]
+        known = frame[column].notna().to_numpy(bool) if column in frame and table != "findings" else True
+        return frame, np.broadcast_to(np.asarray(known), len(frame))
+
+    def _named(self, table: str, key: str) -> tuple[list[str], Ints]:
+        """Different values of a key's column as claims write them, and the place of each row's among them."""
+        frame, _ = self._table(table)
+        if key not in frame:
+            return [""], np.zeros(len(frame), np.int64)
+        places, values = pd.factorize(frame[key], use_na_sentinel=False)
+        claims = claims_of(table, pd.DataFrame({key: values}))
+        place = CLAIM_KEYS[table].index(key)
+        return [_parts(table, claim)[place] for claim in claims], np.asarray(places, np.int64)
 
 
 def _parts(table: str, claim: str) -> list[str]:
     parts = claim.split(":")[1:]
     return parts if len(parts) == len(CLAIM_KEYS[table]) else [*parts, "range"]
-
-
-def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Part by part; a pattern that is shorter ends in a star for all that follow."""
-    return all(want == "*" or fnmatchcase(part, want) for part, want in zip(parts, pattern, strict=False))
 
 
 def _pack(pack: Pack, shelf: _Shelf, given: dict[str, Statement], day: date) -> dict[str, Any]:

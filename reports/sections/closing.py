@@ -14,6 +14,7 @@ from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Cell, Code, Column, KeyValues, Paragraph, Section, Table
 from reports.sections.facts import MISSING, Facts
 from reports.sections.tables import interval_name
+from reports.sections.trust import trust
 from reports.sections.work import work
 
 __all__ = ["checking", "interval_words", "limits", "methods", "provenance"]
@@ -257,7 +258,7 @@ def provenance(facts: Facts) -> Section:
         *_environment(record.get("environment") or {}),
         *_timings(record.get("timings") or {}),
     ]
-    blocks: list[Block] = [KeyValues(tuple(items), say("Run"))]
+    blocks: list[Block] = [KeyValues(tuple(items), say("Run")), *trust(facts.run.record)]
     blocks += [_model(model) for model in record.get("models") or []]
     if config:
         text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, default=str)

@@ -20,10 +20,10 @@ from audit.run.claims import claim_of
 from reports.format import clean, count, known, metric_words, p_value, rate, signed, status_words
 from reports.language import say
 from reports.nodes import Block, Bullets, Callout, Cell, Column, Paragraph, Section, Table
-from reports.sections.facts import pick, records
+from reports.sections.facts import records
 from reports.sections.tables import capped, muted
 
-__all__ = ["Arm", "PairedFacts", "changes", "crossed"]
+__all__ = ["Arm", "PairedFacts", "attribute_changes", "changes", "crossed", "overall_changes"]
 
 _MOST_NAMED = 8
 
@@ -81,31 +81,45 @@ class PairedFacts:
 
     def rows(self, attribute: str, metric: str, class_name: str | None) -> list[dict[str, Any]]:
         """Rows of the groups of an attribute, without that of the range."""
-        part = pick(self.table, attribute=attribute, metric=metric, class_=class_name)
-        return records(part[part["group"] != RANGE])
+        return [row for row in self._parts.get((attribute, metric, class_name), []) if row["group"] != RANGE]
 
     def range_row(self, attribute: str, metric: str, class_name: str | None) -> dict[str, Any] | None:
         """Row of the range over an attribute's groups."""
-        found = records(pick(self.table, attribute=attribute, metric=metric, class_=class_name, group=RANGE))
-        return found[0] if found else None
+        found = self._parts.get((attribute, metric, class_name), [])
+        return next((row for row in found if row["group"] == RANGE), None)
+
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str, str | None], list[dict[str, Any]]]:
+        """Rows by attribute, metric and class: sections ask for each of them several times."""
+        found: dict[tuple[str, str, str | None], list[dict[str, Any]]] = {}
+        for row in records(self.table):
+            key = str(row["attribute"]), str(row["metric"]), str(row["class"]) if known(row["class"]) else None
+            found.setdefault(key, []).append(row)
+        return found
 
 
 def changes(facts: PairedFacts, place: int, *, several: bool) -> Section:
     """What improved, for whom, and what it cost others, in sentences."""
-    blocks: list[Block] = []
-    for metric, class_name in facts.metrics:
-        kind: Literal["lead", "body"] = "lead" if metric == "accuracy" else "body"
-        whole = facts.rows(OVERALL, metric, class_name)
-        blocks.extend(Paragraph(_overall_sentence(facts, row), kind) for row in whole)
+    blocks: list[Block] = [*overall_changes(facts)]
     if not facts.attributes:
         blocks.append(
             Callout(say("No groups"), say("No attribute is in both runs, so nothing can be said about groups."))
         )
     for number, attribute in enumerate(facts.attributes):
         title = say("By {attribute}", attribute=crossed(attribute))
-        blocks.append(Section(f"changed-{place}-{number}", title, tuple(_attribute_changes(facts, attribute))))
+        blocks.append(Section(f"changed-{place}-{number}", title, tuple(attribute_changes(facts, attribute))))
     title = say("What changed: {models}", models=facts.title) if several else say("What changed, for whom")
     return Section(f"changed-{place}", title, tuple(blocks))
+
+
+def overall_changes(facts: PairedFacts) -> list[Paragraph]:
+    """What became of everybody, a sentence a metric; that on accuracy leads."""
+    found = []
+    for metric, class_name in facts.metrics:
+        kind: Literal["lead", "body"] = "lead" if metric == "accuracy" else "body"
+        whole = facts.rows(OVERALL, metric, class_name)
+        found += [Paragraph(_overall_sentence(facts, row), kind) for row in whole]
+    return found
 
 
 def _overall_sentence(facts: PairedFacts, row: Mapping[str, Any]) -> str:
@@ -154,7 +168,8 @@ def _shown(row: Mapping[str, Any], alpha: float) -> int:
     return (change > 0) - (change < 0)
 
 
-def _attribute_changes(facts: PairedFacts, attribute: str) -> list[Block]:
+def attribute_changes(facts: PairedFacts, attribute: str) -> list[Block]:
+    """Who of an attribute's groups is better off, who is worse off, and what became of the gaps between them."""
     said = [sentence for key in facts.metrics if (sentence := _served(facts, attribute, *key))]
     gaps = [_gap_sentence(facts, attribute, *key) for key in facts.metrics]
     return [

@@ -13,11 +13,10 @@ from reports.figures import ForestFigure, ForestRow
 from reports.format import NOTHING, clean, count, interval, known, metric_words, p_value, rate, signed, status_words
 from reports.language import phrase, say
 from reports.nodes import Block, Bullets, Cell, Column, FigureBlock, FigureRow, KeyValues, Paragraph, Section, Table
-from reports.sections.facts import pick, records
 from reports.sections.paired import PairedFacts, crossed
 from reports.sections.tables import capped, muted
 
-__all__ = ["compared", "details", "limits", "methods", "sources"]
+__all__ = ["compared", "details", "limits", "methods", "metric_details", "sources"]
 
 _MOST_DRAWN = 30
 _INTERVALS = {
@@ -37,7 +36,7 @@ def _difference() -> tuple[Column, ...]:
 def compared(facts: PairedFacts, place: int, *, several: bool) -> Section:
     """How many images take part, and how many of each group do not."""
     whole = facts.rows(OVERALL, "accuracy", None)[0]
-    left = records(pick(facts.table, attribute=OVERALL, metric=LEFT_OUT))[0]
+    left = facts.rows(OVERALL, LEFT_OUT, None)[0]
     neither = int(left["n"]) - int(left["only_first"]) - int(left["only_second"])
     items = [
         (say("Images compared"), count(whole["n"])),
@@ -50,7 +49,7 @@ def compared(facts: PairedFacts, place: int, *, several: bool) -> Section:
         items.append((say("Attributes in one run only"), say(", ").join(clean(name) for name in facts.dropped)))
     rows: list[tuple[Cell, ...]] = []
     for attribute in facts.attributes:
-        for row in records(pick(facts.table, attribute=attribute, metric=LEFT_OUT)):
+        for row in facts.rows(attribute, LEFT_OUT, None):
             if int(row["n"]):
                 claim = claim_of("paired", row)
                 numbers = [Cell(count(row[name]), claim=claim) for name in ("n", "only_first", "only_second")]
@@ -80,12 +79,21 @@ def details(facts: PairedFacts, place: int, *, several: bool) -> Section:
     for number, attribute in enumerate(facts.attributes or (OVERALL,)):
         figures, tables = [], []
         for metric, class_name in facts.metrics:
-            figures.append(FigureBlock(_forest(facts, attribute, metric, class_name), metric_words(metric, class_name)))
-            tables.append(_table(facts, attribute, metric, class_name))
+            figure, table = metric_details(facts, attribute, metric, class_name)
+            figures.append(figure)
+            tables.append(table)
         title = say("By {attribute}", attribute=crossed(attribute)) if facts.attributes else say("Everybody")
         blocks.append(Section(f"details-{place}-{number}", title, (FigureRow(tuple(figures)), *tables)))
     title = say("Every group: {models}", models=facts.title) if several else say("Every group")
     return Section(f"details-{place}", title, tuple(blocks))
+
+
+def metric_details(
+    facts: PairedFacts, attribute: str, metric: str, class_name: str | None
+) -> tuple[FigureBlock, Table]:
+    """One metric of every group of an attribute, as a figure and as a table."""
+    figure = FigureBlock(_forest(facts, attribute, metric, class_name), metric_words(metric, class_name))
+    return figure, _table(facts, attribute, metric, class_name)
 
 
 def _forest(facts: PairedFacts, attribute: str, metric: str, class_name: str | None) -> ForestFigure:

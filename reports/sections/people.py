@@ -216,6 +216,10 @@ def _problems(facts: Facts) -> Section:
     ]
     columns = tuple(Column(name) for name in (say("Stage"), say("Model"), say("Image"), say("Status"), say("Detail")))
     number = count(len(problems))
-    text = say("{number} entries. None of them is counted as a right or a wrong answer.", number=number)
+    text = say(
+        "{number} entries. An image without a prediction counts neither as right nor as wrong; a copy counts like "
+        "every image.",
+        number=number,
+    )
     table = capped(say("Problems"), columns, rows, source="problems", total=len(problems))
     return Section("problems", title, (Paragraph(text), table))

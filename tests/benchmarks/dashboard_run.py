@@ -28,7 +28,7 @@ from audit.run.integrity import table_digests
 from audit.run.plan import Plan, cut, write_plan
 from audit.run.schema import TABLES
 from audit.run.shards import Receipt, write_shard
-from audit.run.tables import table_path, write_table
+from audit.run.tables import ROW_GROUP, table_path, write_table
 from tests.large_run import Size, build_large
 
 __all__ = ["Wide", "cached_run"]
@@ -38,7 +38,7 @@ _REGIONS = ("object", "marker", "border")
 _GROUPS = (40, 4, 2, 3, 4, 5, 6, 8)
 _FINE, _COARSE = 112, 14
 _DIMENSIONS = 128
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _without_clusters(folder: Path) -> None:
     table = pq.read_table(path)
     place = table.column_names.index("cluster")
     table = table.set_column(place, "cluster", pa.nulls(table.num_rows, pa.string()))
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP)
 
 
 def _crossed(**values: Sequence[Any]) -> pd.DataFrame:
@@ -189,7 +189,8 @@ def _embeddings(folder: Path, size: Wide, random: np.random.Generator) -> None:
             "status": pa.array(["ok"] * count),
         }
         parts.append(pa.table(columns))
-    pq.write_table(pa.concat_tables(parts), table_path(folder, "embeddings"), compression="zstd")
+    table = pa.concat_tables(parts)
+    pq.write_table(table, table_path(folder, "embeddings"), compression="zstd", row_group_size=ROW_GROUP)
 
 
 def _pictures(folder: Path, names: list[str], random: np.random.Generator) -> None:

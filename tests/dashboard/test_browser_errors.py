@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
@@ -46,6 +47,16 @@ def test_run_of_the_list_opens_on_its_overview(server: Server, page: Page) -> No
     settle(page)
     assert query(page)["run"] == ["sample"]
     assert page.locator("h1").inner_text() == "sample run (synthetic)"
+
+
+def test_name_of_the_first_page_can_be_typed(server: Server, page: Page) -> None:  # noqa: F811
+    page.goto(f"{server.url}/audits?search=nothing-like-it")
+    page.get_by_text("0 match").wait_for()
+    assert urlsplit(page.url).path == "/"
+    assert query(page)["search"] == ["nothing-like-it"]
+    assert page.get_by_role("dialog").count() == 0
+    names = page.locator("[data-testid=stSidebarNav]").get_by_role("link").all_inner_texts()
+    assert [name for name in names if name == "Audits"] == ["Audits"]
 
 
 def test_error_is_opened_by_keyboard_and_leads_to_its_maps(server: Server, page: Page) -> None:  # noqa: F811

@@ -160,7 +160,7 @@ def test_runs_over_other_images_say_why(runs: Path, tmp_path: Path, open_app: Op
 def test_large_comparison_waits_for_its_button(
     two_runs: Path, open_app: OpenApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs, "_LARGE", 100)
+    monkeypatch.setattr(pairs, "_MANY_IMAGES", 100)
     query = {"first": f"before/{KERAS}", "second": f"after/{KERAS}"}
     app = open_app(two_runs, "compare", run="before", **query)
     assert "making one takes a while" in texts(app)
@@ -200,7 +200,9 @@ def test_curves_over_epochs_leave_out_what_is_not_known() -> None:
     drawn = nodes.draw(CurvesFigure("t", "loss", (1, 2, 3), curves, 1, "least"), LIGHT)
     assert [list(trace.x) for trace in drawn.data] == [[1, 3], [1, 2, 3]]
     assert [list(trace.y) for trace in drawn.data] == [[0.5, 0.25], [0.5, 0.75, 1.0]]
-    assert drawn.layout.shapes[0].x0 == 1
+    assert [shape.x0 for shape in drawn.layout.shapes] == [1]
+    again = nodes.draw(CurvesFigure("t", "loss", (1, 2, 3), curves, 1, "least"), LIGHT)
+    assert len(again.layout.shapes) == 1
 
 
 def test_facts_are_those_of_the_report(sample: Run) -> None:

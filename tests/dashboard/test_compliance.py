@@ -325,7 +325,7 @@ def test_claim_that_does_not_exist_is_said(runs: Path, open_app: OpenApp, claim:
 def test_day_of_the_clauses_is_today(runs: Path) -> None:
     from dashboard.compliance import held
 
-    pack = held.clauses(open_run(runs / "sample"), "eu-ai-act", date(2029, 1, 1))
+    pack = held.packs(open_run(runs / "sample"), date(2029, 1, 1))["eu-ai-act"]
     art = next(clause for clause in pack["clauses"] if clause["id"] == "Art. 15")
     assert "in force since 2027-12-02" in art["force"]
 

@@ -14,7 +14,7 @@ import pytest
 
 from audit.run import open_run
 from audit.run.tables import write_table
-from dashboard.errors.columns import Ids
+from dashboard.columns import Ids
 from dashboard.fairness import embedding_points
 from dashboard.fairness.embedding import scatter
 from dashboard.fairness.embedding_points import Points, points, projections

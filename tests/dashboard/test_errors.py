@@ -16,8 +16,8 @@ from sklearn.metrics import confusion_matrix
 
 from audit.run import Run, open_run
 from audit.run.tables import write_table
-from dashboard.errors import columns
-from dashboard.errors.columns import Codes, Outcomes
+from dashboard import columns
+from dashboard.columns import Codes, Outcomes
 from dashboard.errors.confusion import confusion_table
 from dashboard.errors.filters import DEFAULTS, images_query, in_words
 from dashboard.errors.gallery import SIZE, image_rows

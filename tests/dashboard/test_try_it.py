@@ -12,6 +12,7 @@ import pytest
 
 from audit.errors import InputError
 from audit.run import Run, open_run
+from audit.trust import NOTHING, Trust
 from dashboard.access import ALLOW_LIST_VARIABLE, Login
 from dashboard.server import Server, _environment, command
 from dashboard.trying import needed, switch
@@ -87,8 +88,9 @@ def test_the_app_hears_of_it_from_the_command_alone(tmp_path: Path, monkeypatch:
     for name in TRY_IT_VARIABLES:
         monkeypatch.setenv(name, "/somewhere")
     assert not set(_environment(tmp_path, None)) & set(TRY_IT_VARIABLES)
-    assert try_it(_environment(tmp_path, None, TryIt(tmp_path))) == TryIt(tmp_path.resolve(), trust_code=False)
-    assert try_it(_environment(tmp_path, None, TryIt(tmp_path, True))) == TryIt(tmp_path.resolve(), trust_code=True)
+    assert try_it(_environment(tmp_path, None, TryIt(tmp_path))) == TryIt(tmp_path.resolve(), NOTHING)
+    trust = Trust(True, ("a" * 64,))
+    assert try_it(_environment(tmp_path, None, TryIt(tmp_path, trust))) == TryIt(tmp_path.resolve(), trust)
     assert f"--server.maxUploadSize={switch.MOST_MEGABYTES}" in command(8600, try_it=TryIt(tmp_path))
 
 

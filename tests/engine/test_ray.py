@@ -17,7 +17,7 @@ from audit.engine.placement import Placement
 from audit.errors import InputError
 from audit.run import open_run
 from tests.engine.test_pool import DEADLY
-from tests.integration.small import faircam, write_audit
+from tests.integration.small import CLASSES, SIZE, faircam, write_audit
 from tests.integration.test_run import assert_same_tables
 
 pytest.importorskip("ray")
@@ -26,8 +26,8 @@ CLUSTER = """
 import json, sys
 from ray.cluster_utils import Cluster
 
-node = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80_000_000}
-cluster = Cluster(initialize_head=True, head_node_args=node)
+node = {"num_cpus": 2, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args={**node, "num_gpus": 2})
 others = [cluster.add_node(**node)]
 print(json.dumps({"address": cluster.address, "token": True}), flush=True)
 for line in sys.stdin:
@@ -37,7 +37,23 @@ for line in sys.stdin:
         print("dropped", flush=True)
 cluster.shutdown()
 """
-"""Two nodes on this machine, one of which is killed and replaced when told so."""
+"""Two nodes on this machine, with GPUs by name alone; one is killed and replaced when told so."""
+
+PLACED = """
+import json, os
+from pathlib import Path
+
+import numpy as np
+import ray
+
+def score(images):
+    context = ray.get_runtime_context()
+    place = [context.get_node_id(), os.environ["CUDA_VISIBLE_DEVICES"], context.get_accelerator_ids()["GPU"]]
+    (Path(__file__).parent / f"{os.getpid()}.place").write_text(json.dumps(place))
+    red = images[..., 0].mean(axis=(1, 2))
+    return np.stack([-red, red], axis=1)
+"""
+"""A model that says on which node and GPU it runs."""
 
 
 class Cluster:
@@ -46,11 +62,12 @@ class Cluster:
     def __init__(self, mode: str) -> None:
         self.variables = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "t" * 40, "RAY_USAGE_STATS_ENABLED": "0"}
         self.variables |= {"RAY_raylet_start_wait_time_s": "120"}
+        shown = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", CLUSTER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **self.variables},
+            env={**shown, **self.variables},
             text=True,
         )
         line = self._line()
@@ -129,6 +146,31 @@ def test_a_killed_actor_and_a_killed_node_change_nothing(audit: Path, tmp_path: 
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert_same_tables(audit / "one", out)
+
+
+def test_every_actor_has_a_gpu_of_its_own(tmp_path: Path, cluster: Cluster) -> None:
+    model = {"name": "function", "framework": "callable", "function": "placed:score", "classes": list(CLASSES)}
+    config = write_audit(
+        tmp_path,
+        images=160,
+        models=[{**model, "preprocessing": {"size": [SIZE, SIZE]}}],
+        execution__device="cuda",
+        execution__shard_size=4,
+    )
+    (tmp_path / "placed.py").write_text(PLACED)
+    given = (*("run", config, "--trust-code", "--engine", "ray", "--address", cluster.address),)
+    done = faircam(*given, "--out", tmp_path / "run", "--workers", "3", **cluster.variables)
+    assert done.returncode == 0, done.stderr
+    places = [json.loads(path.read_text()) for path in tmp_path.glob("*.place")]
+    assert len(places) == 3
+    assert len({(node, device) for node, device, _ in places}) == 3, "no GPU serves two actors"
+    assert len({node for node, _, _ in places}) == 2
+    assert all(held == [device] for _, device, held in places)
+
+    many = faircam(*given, "--out", tmp_path / "many", "--workers", "4", **cluster.variables)
+    assert many.returncode == 2
+    assert "4 workers in all, each with 1 GPU, do not fit: the cluster has 3 GPU" in " ".join(many.stderr.split())
+    assert not (tmp_path / "many").exists()
 
 
 def test_an_image_that_ends_every_actor_is_listed_and_passed_over(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from audit.errors import DataError, FaircamError, ModelError, RunError
 from audit.run.files import sha256_file
+from audit.trust import NOTHING, Trust
 from audit.try_it import Request, try_image
 from dashboard.trying import child
 from dashboard.trying.child import Limits, Step
@@ -51,7 +52,7 @@ def request(base: Path, content: bytes | None = None, **changes: Any) -> Request
         "methods": METHODS,
         "image": path,
         "places": (base,),
-        "trust_code": False,
+        "trust": NOTHING,
         "most_bytes": 2**20,
     }
     return Request(**{**asked, **changes})
@@ -184,14 +185,14 @@ def test_code_of_ones_own_runs_only_where_it_is_trusted(tmp_path: Path) -> None:
     with_code(base, "tried_once", source)
     with pytest.raises(ModelError, match="runs code of its own"):
         tried(request(base, model="function"))
-    said = tried(request(base, model="function", trust_code=True))
+    said = tried(request(base, model="function", trust=Trust(code=True)))
     assert said["predicted"] == "red"
     assert said["confidence"] == pytest.approx(1 / (1 + np.exp(-2)))
     assert {row["status"] for row in said["maps"].values()} == {"not_measured"}
     assert "gradients" in said["maps"]["saliency"]["reason"]
     (base / "tried_once.py").write_text(source.replace("3.0", "-3.0"))
     with pytest.raises(ModelError, match="has changed since the audit"):
-        tried(request(base, model="function", trust_code=True))
+        tried(request(base, model="function", trust=Trust(code=True)))
 
 
 def with_code(base: Path, module: str, source: str) -> None:

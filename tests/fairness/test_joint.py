@@ -70,3 +70,26 @@ def test_an_estimate_without_interval_leaves_none() -> None:
     nan = np.array([0.1, np.nan])
     found = Family(all_pairs(2), np.array([0.2, 0.5]), lambda _: (nan, nan), np.zeros((2, 2)))
     assert np.isnan(found.bounds(0.05)).all()
+
+
+@pytest.mark.parametrize("related", [0.0, 0.4])
+def test_differences_of_two_are_what_the_whole_matrix_says(related: float) -> None:
+    """Written out, a difference has the arms that the quadratic form gives, down to the last bit."""
+    random = np.random.default_rng(5)
+    size = random.integers(20, 900, 9)
+    hits = random.binomial(size, 0.8)
+    hits[0] = size[0]
+    correlation = np.full((9, 9), related) + (1 - related) * np.eye(9)
+    found, whole = (
+        Family(all_pairs(9), hits / size, lambda alpha: wilson(hits, size, alpha), correlation) for _ in "ab"
+    )
+    whole.__dict__["_pairs"] = None
+    assert found._pairs is not None
+    assert np.array_equal(found.values, whole.values)
+    assert np.array_equal(found.deviations, whole.deviations)
+    assert np.array_equal(found.bounds(0.05), whole.bounds(0.05))
+
+
+def test_pairs_are_in_the_order_of_combinations() -> None:
+    expected = [[1, -1, 0, 0], [1, 0, -1, 0], [1, 0, 0, -1], [0, 1, -1, 0], [0, 1, 0, -1], [0, 0, 1, -1]]
+    assert all_pairs(4).tolist() == expected

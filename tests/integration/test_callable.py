@@ -50,7 +50,7 @@ def test_a_function_is_audited_where_it_is_trusted(tmp_path: Path) -> None:
     record = run.record["models"][0]
     assert (record["framework"], record["capabilities"]) == ("callable", ["scores"])
     assert record["sha256"] == sha256_file(tmp_path / "second" / "their_model.py")
-    assert run.record["trust"] == {"trust_code": True}
+    assert run.record["trust"] == {"trust_code": True, "trust_models": []}
 
     (tmp_path / "second" / "their_model.py").write_text(FUNCTION + "\nCHANGED = True\n")
     again = faircam("run", twin, "--out", tmp_path / "run", "--trust-code", "--resume")

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from audit.run import open_run
 from tests.integration.small import faircam, write_audit
+from tests.integration.test_passes import trained
 from tests.integration.test_run import assert_same_tables
 
 
@@ -26,7 +28,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("after", [1, 15, 30])
 def test_killed_after_so_many_receipts(undisturbed: Path, tmp_path: Path, after: int) -> None:
-    out = tmp_path / "run"
+    killed_and_resumed(undisturbed, tmp_path / "run", after)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("framework", ["torch", pytest.param("keras", marks=pytest.mark.tensorflow)])
+def test_killed_in_each_framework(tmp_path: Path, framework: str) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("tensorflow" if framework == "keras" else "torch")
+    folder = tmp_path / "undisturbed"
+    folder.mkdir()
+    config = write_audit(folder, images=400)
+    model = {key: value for key, value in trained(folder, framework).items() if key != "training_data"}
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"models": [model]}))
+    assert faircam("run", config, "--out", folder / "run").returncode == 0
+    killed_and_resumed(folder, tmp_path / "run", 10)
+
+
+def killed_and_resumed(undisturbed: Path, out: Path, after: int) -> None:
+    """Kill an audit after so many receipts, resume it, and hold its tables against those of an undisturbed one."""
     total = len(list((undisturbed / "run" / "shards").rglob("*.parquet")))
     command = [sys.executable, "-P", "-m", "audit.cli", "run", str(undisturbed / "audit.yaml"), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

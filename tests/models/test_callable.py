@@ -14,13 +14,15 @@ from audit.config import ExecutionConfig, ModelConfig, TrainConfig
 from audit.errors import ModelError
 from audit.models.adapter import probabilities
 from audit.models.callable_adapter import CallableAdapter
+from audit.models.files import model_digest
 from audit.models.loading import load_model
 from audit.models.user_code import source_file
-from audit.preflight import model_digest
 from audit.run.files import sha256_file
 from audit.testing import check_adapter
+from audit.trust import NOTHING, Trust
 from tests.models.twins import CLASSES, SHAPE, images, numpy_twin
 
+TRUSTED = Trust(code=True)
 SOURCE = """
 import numpy as np
 
@@ -50,8 +52,8 @@ def config(function: str = "their_box:mean", **keys: Any) -> ModelConfig:
     return ModelConfig.model_validate(settings | keys)
 
 
-def load(base: Path, function: str = "their_box:mean", *, trust_code: bool = True, **keys: Any) -> Any:
-    return load_model(config(function, **keys), base, CLASSES, ExecutionConfig(micro_batch=3), trust_code)
+def load(base: Path, function: str = "their_box:mean", *, trust: Trust = TRUSTED, **keys: Any) -> Any:
+    return load_model(config(function, **keys), base, CLASSES, ExecutionConfig(micro_batch=3), trust)
 
 
 def wrap(function: Callable[[np.ndarray], Any], **options: Any) -> CallableAdapter:
@@ -60,7 +62,7 @@ def wrap(function: Callable[[np.ndarray], Any], **options: Any) -> CallableAdapt
 
 def test_code_runs_only_where_it_is_trusted(folder: Path) -> None:
     with pytest.raises(ModelError, match="box: function 'their_box:mean' runs code of its own.*--trust-code"):
-        load(folder, trust_code=False)
+        load(folder, trust=NOTHING)
     assert "their_box" not in sys.modules
     adapter = load(folder)
     expected = images().mean(axis=(1, 2)) @ np.array([[1.0, 0, 2, 0], [0, 3, 0, 0], [1, 1, 1, -1]])

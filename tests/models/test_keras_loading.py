@@ -11,6 +11,8 @@ import pytest
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError
 from audit.models.loading import load_model
+from audit.run.files import sha256_file
+from audit.trust import NOTHING, Trust
 from tests.models.twins import CLASSES, SHAPE, images, numpy_twin, set_keras_weights
 
 keras = pytest.importorskip("keras")
@@ -29,10 +31,10 @@ def twin(extra: Any = None) -> Any:
     return set_keras_weights(model)
 
 
-def load(folder: Path, path: str, *, trust_code: bool = False, device: str = "cpu", **keys: Any) -> Any:
+def load(folder: Path, path: str, *, trust: Trust = NOTHING, device: str = "cpu", **keys: Any) -> Any:
     settings = {"name": "m", "framework": "keras", "path": path, "preprocessing": {"size": [6, 5]}}
     config = ModelConfig.model_validate(settings | keys)
-    return load_model(config, folder, CLASSES, ExecutionConfig(device=device, micro_batch=4), trust_code)
+    return load_model(config, folder, CLASSES, ExecutionConfig(device=device, micro_batch=4), trust)
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
@@ -79,9 +81,10 @@ def test_weights_alone_and_folders_are_refused(tmp_path: Path) -> None:
 
 def test_a_lambda_runs_only_where_it_is_trusted(tmp_path: Path) -> None:
     twin(layers.Lambda(lambda x: x * 2)).save(tmp_path / "m.keras")
-    with pytest.raises(ModelError, match="Lambda.*--trust-code"):
-        load(tmp_path, "m.keras")
-    adapter = load(tmp_path, "m.keras", trust_code=True)
+    for trust in (NOTHING, Trust(code=True), Trust(models=("0" * 64,))):
+        with pytest.raises(ModelError, match="Lambda.*--trust-model sha256:"):
+            load(tmp_path, "m.keras", trust=trust)
+    adapter = load(tmp_path, "m.keras", trust=Trust(models=(sha256_file(tmp_path / "m.keras"),)))
     np.testing.assert_allclose(adapter.scores(images()), 2 * numpy_twin().scores(images()), atol=1e-5)
 
 

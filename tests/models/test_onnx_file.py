@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from audit.config import ModelConfig
 from audit.errors import ModelError
 from audit.models import onnx_file
+from audit.models.files import model_digest
 from audit.models.onnx_file import read_onnx
-from audit.preflight import model_digest
 from audit.run.files import sha256_bytes, sha256_file
 from tests.models.twins import images, numpy_twin
 

@@ -12,6 +12,7 @@ import pytest
 from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import ModelError
 from audit.models.loading import load_model
+from audit.trust import NOTHING, Trust
 from tests.models.twins import images
 
 torch = pytest.importorskip("torch")
@@ -28,7 +29,7 @@ def built(**arguments: Any) -> Any:
     return torch_networks.build("plain_cnn", **(ARGUMENTS | arguments))
 
 
-def load(folder: Path, *, trust_code: bool = False, device: str = "cpu", **keys: Any) -> Any:
+def load(folder: Path, *, trust: Trust = NOTHING, device: str = "cpu", **keys: Any) -> Any:
     settings = {
         "name": "plain",
         "framework": "torch",
@@ -38,7 +39,7 @@ def load(folder: Path, *, trust_code: bool = False, device: str = "cpu", **keys:
         "preprocessing": {"size": [16, 16]},
     }
     config = ModelConfig.model_validate(settings | keys)
-    return load_model(config, folder, CLASSES, ExecutionConfig(device=device, micro_batch=4), trust_code)
+    return load_model(config, folder, CLASSES, ExecutionConfig(device=device, micro_batch=4), trust)
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_weights_that_do_not_fit_are_listed_at_once(saved: Path) -> None:
         ("gone.pt", None, "no such file"),
         ("bad.safetensors", b"nothing", "is no safetensors file"),
         ("bad.pt", b"nothing", "or is broken"),
-        ("bad.ckpt", b"nothing", r"allowed: \.safetensors, \.pt, \.pth"),
+        ("bad.tar", b"nothing", r"allowed: \.safetensors, \.pt, \.pth, \.bin, \.ckpt"),
     ],
 )
 def test_broken_weights_are_named(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
@@ -149,10 +150,10 @@ def test_code_runs_only_where_it_is_trusted(saved: Path, monkeypatch: pytest.Mon
     with pytest.raises(ModelError, match="--trust-code"):
         load(saved, architecture="their_net:make")
     assert "their_net" not in sys.modules
-    adapter = load(saved, architecture="their_net:make", trust_code=True)
+    adapter = load(saved, architecture="their_net:make", trust=Trust(code=True))
     assert adapter.spec.layer == "relu2"
     assert sys.path[-1] == str(saved)
     with pytest.raises(ModelError, match="has no function 'mke'.*Did you mean 'make'"):
-        load(saved, architecture="their_net:mke", trust_code=True)
+        load(saved, architecture="their_net:mke", trust=Trust(code=True))
     with pytest.raises(ModelError, match="cannot be imported"):
-        load(saved, architecture="no_such_net:make", trust_code=True)
+        load(saved, architecture="no_such_net:make", trust=Trust(code=True))

@@ -9,34 +9,10 @@ import pandas as pd
 
 from audit.run import Run
 from audit.run.tables import write_table
+from tests.hostile.names import texts
 
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "\"quoted\" and 'quoted'",
-    "a=b;model=other",
-    "100% of %3D",
-    "pipe | `code` **bold** [link](http://x.y)",
-    "# heading",
-    "- item",
-    "---",
-    "first\n---\nlast",
-    "tab\tand return\r\nhere",
-    "yes",
-    "1e3",
-    "null",
-    "~",
-    "",
-    "{a: 1}",
-    "🧑🏽‍🚀🇨🇭",
-    "שלום עולם",
-    "مرحبا \u202eabc",
-    "肤色：深",
-    "next\u0085line\u2028line\u2029end",
-    "\ufeffmark",
-    "control \x01 \x1b[31m",
-    "x" * 300,
-    "long words " * 27,
-)
+HOSTILE = (*texts(), "", "---", "- item", "~", "yes", "{a: 1}", "long words " * 27)
+"""The corpus, and what YAML or a line's beginning takes for something else."""
 
 
 def named_run(folder: Path, names: Sequence[str], attribute: str = "tone", models: Sequence[str] = ("m",)) -> Run:

@@ -18,7 +18,7 @@ RULES = (
     {"id": "required"},
     {"id": "supporting", "tier": "supporting"},
     {"id": "let stand"},
-    {"id": "<floor> & \"quotes\" \u202e", "compare": "floor", "tolerance": 0.3},
+    {"id": "<floor> & \"quotes\" é", "compare": "floor", "tolerance": 0.3},
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from audit.explanations.parity.recording import Recorded, record
 from audit.models.adapter import ModelAdapter
 from audit.models.loading import load_model, wrap_model
 from audit.models.numpy_adapter import NumpyAdapter
+from audit.trust import Trust
 
 __all__ = ["doubled", "main"]
 
@@ -46,14 +47,14 @@ def main() -> None:
 def _run(request: dict[str, Any]) -> Recorded:
     config = ModelConfig.model_validate(request["model"])
     execution = ExecutionConfig.model_validate(request["execution"])
-    base, trust_code = Path(request["base"]), bool(request["trust_code"])
+    base, trust = Path(request["base"]), Trust.of(request)
     images = np.load(request["images"], allow_pickle=False).astype(request["dtype"])
     targets = Recorded.load(Path(request["targets_of"])).targets if request["targets_of"] else None
     if request["backend"] == "torch" and targets is not None:
         from audit.explanations.parity.torch_backend import record_on_torch
 
-        return record_on_torch(config, base, images, targets, trust_code=trust_code)
-    adapter = load_model(config, base, tuple(request["classes"]), execution, trust_code)
+        return record_on_torch(config, base, images, targets, trust=trust)
+    adapter = load_model(config, base, tuple(request["classes"]), execution, trust)
     if request["dtype"] == "float64":
         adapter = doubled(adapter, config)
     return record(adapter, images, "predicted" if targets is None else targets, config.name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from audit.explanations.parity.report import TITLES, ParityReport
 from audit.explanations.parity.steps import STAGES, Stage, Step
+from audit.terminal import output, plain, table
 
 __all__ = ["print_parity"]
 
@@ -27,10 +26,10 @@ def print_parity(report: ParityReport, *, every_step: bool = False, console: Con
     console : Console, optional
         Standard output by default, 120 columns wide where that is no terminal.
     """
-    out = console or Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 120)
+    out = console or output()
     for place, subject in (("First: ", report.first), ("Second:", report.second)):
         layer = f", maps at {subject.layer}" if subject.layer else ""
-        out.print(Text(f"{place} {subject.name} ({subject.framework}, {subject.dtype}, {subject.device}{layer})"))
+        out.print(plain(f"{place} {subject.name} ({subject.framework}, {subject.dtype}, {subject.device}{layer})"))
     out.print(_every_step(report) if every_step else _stages(report))
     reasons = dict.fromkeys(
         f"{TITLES[step.stage]}: {step.note}"
@@ -38,25 +37,25 @@ def print_parity(report: ParityReport, *, every_step: bool = False, console: Con
         if step.status == "not_compared" and not step.first
     )
     for reason in reasons:
-        out.print(Text(f"Not compared, {reason}."))
-    out.print(Text(report.sentence))
+        out.print(plain(f"Not compared, {reason}."))
+    out.print(plain(report.sentence))
 
 
 def _stages(report: ParityReport) -> Table:
-    table = _table("stage", "compared", "differ", "largest difference", "allowed", "least rank correlation")
+    shown = table("stage", "compared", "differ", "largest difference", "allowed", "least rank correlation")
     for stage in STAGES:
         steps = [step for step in report.steps if step.stage == stage]
         apart = sum(step.status == "differ" for step in steps)
         alone = [step for step in steps if step.status == "not_compared"]
         compared = len(steps) - len(alone)
         counted = f"{compared} of {len(steps)}" if len(steps) > 1 or alone else "1"
-        table.add_row(
+        shown.add_row(
             _mark(_status(steps), TITLES[stage]),
             counted,
             str(apart) if compared else "-",
-            *map(Text, _figures(steps, stage)),
+            *map(plain, _figures(steps, stage)),
         )
-    return table
+    return shown
 
 
 def _figures(steps: list[Step], stage: Stage) -> tuple[str, str, str]:
@@ -72,13 +71,13 @@ def _figures(steps: list[Step], stage: Stage) -> tuple[str, str, str]:
 
 
 def _every_step(report: ParityReport) -> Table:
-    table = _table("step", "first", "second", "difference", "rank correlation", "note")
+    shown = table("step", "first", "second", "difference", "rank correlation", "note")
     for step in report.steps:
         difference = "-" if step.difference is None else f"{step.difference:.1e}"
         ranks = "-" if step.spearman is None else f"{step.spearman:.5f}"
         cells = (step.first or "-", step.second or "-", difference, ranks, step.note)
-        table.add_row(_mark(step.status, TITLES[step.stage]), *map(Text, cells))
-    return table
+        shown.add_row(_mark(step.status, TITLES[step.stage]), *map(plain, cells))
+    return shown
 
 
 def _status(steps: list[Step]) -> str:
@@ -86,13 +85,6 @@ def _status(steps: list[Step]) -> str:
     return next(status for status in ("differ", "left_out", "agree", "not_compared") if status in found)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table
-
-
 def _mark(status: str, text: str) -> Text:
     mark, colour = _MARKS[status]
-    return Text(f"{mark} {text}", style=colour)
+    return plain(f"{mark} {text}", colour)

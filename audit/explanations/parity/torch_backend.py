@@ -17,6 +17,7 @@ from audit.explanations.parity.outputs import keras_outputs
 from audit.explanations.parity.recording import OUTPUT_IMAGES, Recorded, Subject, gradient_maps
 from audit.models.adapter import LayerInfo, Weights
 from audit.models.cams import CAM_KINDS, TensorOps, combine
+from audit.models.files import copied
 from audit.models.keras_tracing import (
     Call,
     End,
@@ -30,12 +31,13 @@ from audit.models.keras_tracing import (
     to_record,
 )
 from audit.models.layer_choice import choose_layer, layer_infos
+from audit.trust import Trust
 
 __all__ = ["record_on_torch"]
 
 
 def record_on_torch(
-    config: ModelConfig, base: Path, images: np.ndarray, targets: np.ndarray, *, trust_code: bool
+    config: ModelConfig, base: Path, images: np.ndarray, targets: np.ndarray, *, trust: Trust
 ) -> Recorded:
     """Record a Keras file on the PyTorch backend.
 
@@ -50,8 +52,8 @@ def record_on_torch(
         normalisation layers still compute in single precision, so the recording says float32.
     targets : ndarray
         ``(N,)`` classes to explain.
-    trust_code : bool
-        Whether a Lambda layer that the file carries may run.
+    trust : Trust
+        Whether Lambda layers that the file carries may run.
 
     Returns
     -------
@@ -66,9 +68,13 @@ def record_on_torch(
 
     if keras.config.backend() != "torch":
         raise ModelError(f"Keras runs on the backend '{keras.config.backend()}', needed here: torch")
-    path = base / (config.path or "")
+    from audit.models.keras_files import read_model
+
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=not trust_code)
+        with copied(config, base) as file:
+            if file is None:
+                raise ModelError("names no file", where=config.name, fix="give it a `path:`")
+            model = read_model(file, trust)
         if images.dtype == np.float64:
             model = in_double(model, config.name)
         return _recorded(model, config, images, targets)

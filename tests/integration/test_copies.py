@@ -1,0 +1,76 @@
+"""Copies in the data and in training are listed, with what speaks against them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from audit.run import open_run
+from tests.integration.small import faircam, write_audit
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images 1 to 3 are image 0 again: the file, a BMP of twice the size, and a darker one; training has image 4, larger."""
+    folder = tmp_path_factory.mktemp("copies")
+    members = {"image_folder": "train", "groups": []}
+    config = write_audit(
+        folder, images=24, models__0__training_data=members, data__split={"column": "split", "keep": ["test", "train"]}
+    )
+    rng = np.random.Generator(np.random.PCG64(1))
+    for file in sorted((folder / "images").iterdir()):
+        coarse = np.asarray(Image.fromarray(rng.integers(20, 235, (9, 9, 3), dtype=np.uint8)).resize((48, 48)))
+        noise = rng.integers(-8, 9, coarse.shape)
+        Image.fromarray((coarse + noise).astype(np.uint8)).save(file)
+    images = folder / "images"
+    first = Image.open(images / "0000.png")
+    shutil.copy(images / "0000.png", images / "0001.png")
+    first.resize((96, 96), Image.Resampling.BICUBIC).save(images / "0002.png", format="BMP")
+    first.point(lambda value: int(value * 0.9)).save(images / "0003.png")
+    (folder / "train" / "dull").mkdir(parents=True)
+    (folder / "train" / "red").mkdir()
+    Image.open(images / "0004.png").resize((80, 80), Image.Resampling.BICUBIC).save(folder / "train" / "dull" / "a.png")
+    shutil.copy(images / "0005.png", folder / "train" / "red" / "b.png")
+    done = faircam("run", config, "--out", folder / "run")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_copies_in_the_data(finished: Path) -> None:
+    problems = open_run(finished / "run").table("problems").query("stage == 'data'")
+    found = problems.set_index("image_id")[["status", "detail"]]
+    assert found["status"].to_dict() == {
+        "images__0001.png": "copy",
+        "images__0002.png": "looks_alike",
+        "images__0003.png": "looks_alike",
+    }
+    assert found["detail"]["images__0001.png"] == (
+        "the same file as images__0000.png; their labels are 'red' here and 'dull' there; "
+        "they are of the splits 'test' and 'train'"
+    )
+    assert "looks like images__0000.png (" in found["detail"]["images__0002.png"]
+    assert problems["model"].isna().all()
+
+
+def test_copies_in_training(finished: Path) -> None:
+    problems = open_run(finished / "run").table("problems").query("stage == 'members'")
+    assert problems.set_index("image_id")["status"].to_dict() == {
+        "images__0004.png": "looks_trained_on",
+        "images__0005.png": "trained_on",
+    }
+    assert "dull__a.png" in problems.set_index("image_id")["detail"]["images__0004.png"]
+
+
+def test_the_search_can_be_left_out(finished: Path, tmp_path: Path) -> None:
+    config = finished / "audit.yaml"
+    plain = config.read_text(encoding="utf-8").replace("data:\n", "data:\n  look_alikes: null\n", 1)
+    (finished / "without.yaml").write_text(plain, encoding="utf-8")
+    done = faircam("run", finished / "without.yaml", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    problems: pd.DataFrame = open_run(tmp_path / "run").table("problems")
+    assert set(problems["status"]) == {"copy", "trained_on"}
