@@ -30,12 +30,12 @@ demo: $(VENV)/.all ## Set up, then train, audit and report on the built-in synth
 dashboard: $(VENV)/.all ## Browse what the demo made
 	$(BIN)/faircam dashboard demo
 
-kill-audit-dependencies: ## Look up known weaknesses of the pinned packages (needs the network)
+kill-test: $(VENV)/.dev ## A thousand kills at random (minutes)
+	FAIRCAM_KILLS=1000 $(BIN)/python -P -m pytest -q tests/engine/test_faults.py -k at_random
+
+audit-dependencies: ## Look up known weaknesses of the pinned packages (needs the network)
 	$(PYTHON) -m venv .audit && .audit/bin/python -m pip --quiet install pip-audit
 	.audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
-
-test: $(VENV)/.dev ## A thousand kills at random (minutes)
-	FAIRCAM_KILLS=1000 $(BIN)/python -P -m pytest -q tests/engine/test_faults.py -k at_random
 
 test: $(VENV)/.dev ## Set up, then run every test, in two processes (JOBS=1 for one)
 	$(BIN)/python -P -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
