@@ -14,6 +14,7 @@ import pandas as pd
 
 from audit.data.looks import BITS, alike
 from audit.preflight import Preflight
+from audit.run.mentions import LIKE, SAME
 from audit.run.shards import read_rows
 
 __all__ = ["copy_problems", "trained_on_problems"]
@@ -39,13 +40,13 @@ def copy_problems(checked: Preflight, predicted: pd.DataFrame) -> Iterator[dict[
     first = rows[rows["sha256"].notna()].drop_duplicates("sha256").set_index("sha256")
     for copy in rows[same].to_dict("records"):
         original = first.loc[copy["sha256"]].to_dict()
-        yield _problem(copy, "copy", f"the same file as {original['image_id']}{_apart(original, copy)}")
+        yield _problem(copy, "copy", f"{SAME}{original['image_id']}{_apart(original, copy)}")
     if checked.config.data.look_alikes is None:
         return
     shown = rows[rows["looks"].notna() & ~same].reset_index(drop=True)
     for later, earlier, distance in alike(list(shown["looks"]), checked.config.data.look_alikes):
         original, copy = shown.loc[earlier].to_dict(), shown.loc[later].to_dict()
-        detail = f"looks like {original['image_id']} ({distance} of {BITS} bits differ){_apart(original, copy)}"
+        detail = f"{LIKE}{original['image_id']} ({distance} of {BITS} bits differ){_apart(original, copy)}"
         yield _problem(copy, "looks_alike", detail)
 
 

@@ -21,6 +21,7 @@ from audit.run import Run, open_run
 from audit.run.files import lock, write_json
 from audit.run.integrity import IntegrityError, check_integrity, table_digests
 from audit.run.journal import write_journal
+from audit.run.mentions import unnamed
 from audit.run.schema import TABLES
 from audit.run.shards import drop_images
 from audit.run.tables import write_table
@@ -144,7 +145,10 @@ def _tables(run: Run, gone: set[str]) -> dict[str, pd.DataFrame]:
     for name in TABLES:
         if run.has(name) and "image_id" in TABLES[name]:
             frame = run.table(name)
-            tables[name] = frame[~frame["image_id"].isin(gone)].reset_index(drop=True)
+            frame = frame[~frame["image_id"].isin(gone)].reset_index(drop=True)
+            if "detail" in frame:
+                frame["detail"] = frame["detail"].map(lambda text: unnamed(text, gone))
+            tables[name] = frame
     facts = Facts.of(run.record)
     raw = {name: tables[name] if name in tables else run.table(name) for name in ("images", "predictions", *RAW)}
     if run.has("mean_maps"):

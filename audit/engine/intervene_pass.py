@@ -20,6 +20,7 @@ from audit.engine.explaining import region_labels
 from audit.engine.job import Job
 from audit.explanations.quality import filled
 from audit.models.adapter import ModelAdapter
+from audit.run.mentions import TAKEN
 
 __all__ = ["ABSENT", "elsewhere", "intervene_rows"]
 
@@ -197,7 +198,7 @@ class _Changer:
             if read.array is None or read.array.shape != self.images[place].shape:
                 continue
             if isinstance(labels, np.ndarray) and (labels == value).any():
-                yield _Change(name, "swap", labels != value, read.array, f"from {rows['image_id'].iloc[other]}")
+                yield _Change(name, "swap", labels != value, read.array, f"{TAKEN}{rows['image_id'].iloc[other]}")
                 return
         yield _Missing(name, "swap", "none of 20 images of another label shows the region")
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit.run.files import commit
+from audit.run.mentions import unnamed
 from audit.run.plan import Shard, shard_path
 
 __all__ = [
@@ -141,13 +142,17 @@ def copy_shard(source: Path, target: Path, receipt: Receipt) -> None:
 
 
 def drop_images(path: Path, image_ids: Collection[str]) -> None:
-    """Commit a shard's file without the rows of some images; its receipt stays."""
+    """Commit a shard's file without the rows of some images, and their names elsewhere in it; its receipt stays."""
     table = pq.read_table(path)
     if "image_id" not in table.column_names:
         return
-    kept = pc.invert(pc.is_in(table.column("image_id"), pa.array(sorted(image_ids), pa.string())))
-    if not pc.all(kept).as_py():
-        _commit(path, table.filter(kept))
+    kept = table.filter(pc.invert(pc.is_in(table.column("image_id"), pa.array(sorted(image_ids), pa.string()))))
+    if "detail" in kept.column_names:
+        place, field = kept.column_names.index("detail"), kept.schema.field("detail")
+        texts = [unnamed(text, image_ids) for text in kept.column("detail").to_pylist()]
+        kept = kept.set_column(place, field, pa.array(texts, field.type))
+    if not kept.equals(table):
+        _commit(path, kept)
 
 
 def read_receipt(run: Path, model: str, shard: Shard) -> Receipt | None:

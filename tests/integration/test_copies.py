@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from audit.erasure import Erasure, erase
 from audit.run import open_run
+from audit.run.integrity import check_integrity
 from tests.integration.small import faircam, write_audit
 
 
@@ -20,7 +25,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copies")
     members = {"image_folder": "train", "groups": []}
     config = write_audit(
-        folder, images=24, models__0__training_data=members, data__split={"column": "split", "keep": ["test", "train"]}
+        folder,
+        images=24,
+        models__0__training_data=members,
+        interventions={"sample": 24, "swap": True, "controls": 1},
+        data__split={"column": "split", "keep": ["test", "train"]},
     )
     rng = np.random.Generator(np.random.PCG64(1))
     for file in sorted((folder / "images").iterdir()):
@@ -66,11 +75,42 @@ def test_copies_in_training(finished: Path) -> None:
     assert "dull__a.png" in problems.set_index("image_id")["detail"]["images__0004.png"]
 
 
+def test_an_erased_image_is_named_by_no_other(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "run", tmp_path / "run")
+    swapped = open_run(tmp_path / "run").table("interventions").query("action == 'swap' and status == 'ok'")
+    gone = ["images__0000.png", swapped["detail"].iloc[0].removeprefix("from ")]
+    assert gone[1] != gone[0]
+    before = _mentions(tmp_path / "run", gone)
+    assert {"problems.parquet", "interventions.parquet"} <= {path.name for path, _ in before}
+    assert any(path.name.startswith("intervene-") for path, _ in before)
+    erase(open_run(tmp_path / "run"), Erasure(tuple(gone), (), "asked for", "Ana", date(2026, 11, 26)))
+    assert _mentions(tmp_path / "run", gone) == []
+    run = open_run(tmp_path / "run")
+    assert check_integrity(run) == []
+    problems = run.table("problems").set_index("image_id")["detail"]
+    assert problems["images__0001.png"].startswith("the same file as an image that was erased; their labels are 'red'")
+
+
+def _mentions(run: Path, names: list[str]) -> list[tuple[Path, str]]:
+    """Files of tables and shards of which a cell holds one of the names."""
+    found = []
+    for path in sorted(run.rglob("*.parquet")):
+        table = pq.read_table(path)
+        texts = [
+            column
+            for column in table.columns
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        ]
+        cells = {str(cell) for column in texts for cell in column.unique().to_pylist()}
+        found += [(path, name) for name in names if any(name in cell for cell in cells)]
+    return found
+
+
 def test_the_search_can_be_left_out(finished: Path, tmp_path: Path) -> None:
     config = finished / "audit.yaml"
     plain = config.read_text(encoding="utf-8").replace("data:\n", "data:\n  look_alikes: null\n", 1)
     (finished / "without.yaml").write_text(plain, encoding="utf-8")
     done = faircam("run", finished / "without.yaml", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    problems: pd.DataFrame = open_run(tmp_path / "run").table("problems")
+    problems: pd.DataFrame = open_run(tmp_path / "run").table("problems").query("stage != 'intervene'")
     assert set(problems["status"]) == {"copy", "trained_on"}
