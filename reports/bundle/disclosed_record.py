@@ -47,7 +47,7 @@ _MODEL = (
     "embeddings",
 )
 _CONFIG = ("name", "positive", "seed", "explanations", "quality", "interventions", "embeddings", "robustness")
-_CONFIG_DATA = ("intersections", "cluster", "population")
+_CONFIG_DATA = ("intersections", "cluster", "population", "look_alikes")
 _CONFIG_MODEL = ("name", "framework", "classes", "head", "score", "layer", "outputs", "preprocessing")
 _ATTRIBUTE = ("name", "provenance", "bins")
 _REGIONS = ("names", "should_not_matter")

@@ -22,6 +22,9 @@ __all__ = ["checking", "interval_words", "limits", "methods", "provenance"]
 _SMALL = 10
 _INTERVALS = {
     "clopper_pearson": phrase("exact interval of a proportion; its coverage is at least 95 %."),
+    "clopper_pearson_effective": phrase(
+        "the same of a mean of rates, at the sample size that would give its variance."
+    ),
     "korn_graubard": phrase("exact interval at the effective sample size; used where images come in clusters."),
     "delong": phrase("interval of an area under the curve from the placement of every image."),
     "obuchowski": phrase("DeLong's interval with placements summed over clusters."),
@@ -32,6 +35,7 @@ _INTERVALS = {
         "interval of a difference of two rates that share clusters, from the two rates' own intervals."
     ),
     "mover_ratio": phrase("interval of a ratio of two rates, from the two rates' own intervals."),
+    "mover_effective_size": phrase("interval of a difference of means of rates, from two such intervals."),
     "t": phrase("t interval of a mean."),
     "t_cluster_means": phrase("t interval of a mean of cluster means; a cluster counts once."),
     "bonferroni": phrase("each interval of several widened so that together they hold at 95 %."),

@@ -11,20 +11,14 @@ from audit.fairness.rows import OVERALL
 from audit.run.claims import claim_of
 from reports.figures import ForestFigure, ForestRow
 from reports.format import NOTHING, clean, count, interval, known, metric_words, p_value, rate, signed, status_words
-from reports.language import phrase, say
+from reports.language import say
 from reports.nodes import Block, Bullets, Cell, Column, FigureBlock, FigureRow, KeyValues, Paragraph, Section, Table
 from reports.sections.paired import PairedFacts, crossed
-from reports.sections.tables import capped, muted
+from reports.sections.tables import capped, interval_name, muted
 
 __all__ = ["compared", "details", "limits", "methods", "metric_details", "sources"]
 
 _MOST_DRAWN = 30
-_INTERVALS = {
-    "newcombe_paired": phrase("Newcombe, paired"),
-    "mover_paired_korn_graubard": phrase("MOVER, paired, over Korn–Graubard"),
-    "paired_bootstrap": phrase("paired bootstrap"),
-    "paired_cluster_bootstrap": phrase("paired cluster bootstrap"),
-}
 
 
 def _difference() -> tuple[Column, ...]:
@@ -150,7 +144,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
     reason = status_words(row["status"])
     has_bounds = known(row["low"]) and known(row["high"])
     name = str(row["method"])
-    method = say(_INTERVALS[name]) if name in _INTERVALS else clean(name)
+    method = interval_name(name)
     return (
         Cell(count(row["n"])),
         Cell(count(row["clusters"])),

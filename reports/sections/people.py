@@ -202,8 +202,10 @@ def _claim(facts: Facts, row: Mapping[str, Any]) -> str:
 def _problems(facts: Facts) -> Section:
     problems = facts.run.table("problems")
     title = say("What did not make it")
+    copies = _copies(facts, problems)
     if problems.empty:
-        return Section("problems", title, (Paragraph(say("The run lists no problem with any image, map or check.")),))
+        none = Paragraph(say("The run lists no problem with any image, map or check."))
+        return Section("problems", title, (none, *copies))
     rows: list[tuple[Cell, ...]] = [
         (
             Cell(plain(str(row["stage"]))),
@@ -222,4 +224,26 @@ def _problems(facts: Facts) -> Section:
         number=number,
     )
     table = capped(say("Problems"), columns, rows, source="problems", total=len(problems))
-    return Section("problems", title, (Paragraph(text), table))
+    return Section("problems", title, (Paragraph(text), *copies, table))
+
+
+def _copies(facts: Facts, problems: pd.DataFrame) -> tuple[Paragraph, ...]:
+    """How copies were looked for, and how many there are; nothing where the run does not say."""
+    data = facts.config.get("data") or {}
+    if "look_alikes" not in data:
+        return ()
+    same, alike = (int((problems["status"] == status).sum()) for status in ("copy", "looks_alike"))
+    if data["look_alikes"] is None:
+        text = say(
+            "Images that are the same file as another one: {same}. Pictures that look alike were not looked for.",
+            same=count(same),
+        )
+    else:
+        text = say(
+            "Images that are the same file as another one: {same}. Others that look like one (perceptual hashes differ "
+            "in at most {bits} of 255 bits): {alike}. Crops and mirror images are not found.",
+            same=count(same),
+            bits=str(data["look_alikes"]),
+            alike=count(alike),
+        )
+    return (Paragraph(text),)

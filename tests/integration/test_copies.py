@@ -114,3 +114,11 @@ def test_the_search_can_be_left_out(finished: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     problems: pd.DataFrame = open_run(tmp_path / "run").table("problems").query("stage != 'intervene'")
     assert set(problems["status"]) == {"copy", "trained_on"}
+
+
+def test_the_report_says_how_many_and_how_they_were_looked_for(finished: Path, tmp_path: Path) -> None:
+    done = faircam("report", finished / "run", "--format", "md", "--out", tmp_path / "report.md")
+    assert done.returncode == 0, done.stderr
+    said = " ".join((tmp_path / "report.md").read_text(encoding="utf-8").split())
+    assert "the same file as another one: 1. Others that look like one" in said
+    assert "at most 12 of 255 bits): 2." in said

@@ -16,7 +16,9 @@ from reports import format as say
 from reports.figures import Curve, CurvesFigure, ForestFigure, ForestRow
 from reports.maps import DIVERGING, UNSIGNED, colours, data_uri, map_uri, normalise, picture_uri, render_map, resize
 from reports.palette import DARK, LIGHT, VERDICTS, verdict_style
+from reports.sections.tables import interval_name
 from reports.svg import draw
+from tests.derived_run import build_derived
 
 
 @pytest.mark.parametrize(
@@ -182,3 +184,11 @@ def test_curves_with_gaps_are_drawn() -> None:
     drawn = draw(CurvesFigure("t", "loss", (1, 2, 3), curves, 3, "least validation loss"), "c")
     assert "training" in drawn
     assert ">validation<" not in drawn
+
+
+def test_every_interval_method_of_a_run_has_a_written_name(tmp_path: Path) -> None:
+    run = build_derived(tmp_path / "run")
+    tables = ("groups", "gaps", "paired")
+    methods = {str(name) for table in tables for name in run.table(table)["method"].dropna()}
+    assert {"clopper_pearson", "t_clusters", "exact_pairs"} <= methods
+    assert [name for name in methods - {"none"} if interval_name(name) == name.replace("_", " ") != name] == []
