@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,18 @@ def odd_runs(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def scanned_once() -> Iterator[None]:
+    """`AppTest` looks through every installed package for components at each run, which takes half of its time."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
+
+
 @pytest.fixture
-def open_app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+def open_app(scanned_once: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """Function that runs the app over a folder of runs, with query parameters, on one of its pages."""
     from streamlit.testing.v1 import AppTest
 
@@ -75,11 +86,9 @@ def open_app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         app = AppTest.from_file(str(APP), default_timeout=60)
         for key, value in query.items():
             app.query_params[key] = value
-        app.run()
         if view != "audits":
-            for key, value in query.items():
-                app.query_params[key] = value
-            app.switch_page(f"views/{view}.py").run()
+            app.switch_page(f"views/{view}.py")
+        app.run()
         assert not app.exception, app.exception
         return app
 
