@@ -48,31 +48,36 @@ def unusable(run: Run) -> None:
 
 
 def duplicates(run: Run) -> None:
-    """Images whose very bytes occur several times, and whether their labels agree."""
-    st.header("The same file more than once")
+    """Images that occur several times, as the very same file or as pictures that look alike."""
+    st.header("Copies of images")
     if not run.has("images"):
         st.info("Rows on single images are not in this run, so copies cannot be looked for.")
         return
-    found = copies(run)
+    _same(run)
     _alike(run)
+    st.caption(
+        "Copies count more than once in every number, and intervals take them for different images unless they are in "
+        "one cluster."
+    )
+
+
+def _same(run: Run) -> None:
+    """Images whose very bytes occur several times, and whether their labels agree."""
+    found = copies(run)
     if found.empty:
-        st.info("No two images are the same file.")
+        st.text("No two images are the same file.")
         return
     extra = int(found["images"].sum()) - len(found)
     differ = int((found["labels"].str.contains(", ", regex=False)).sum())
     text = f"Files that occur more than once: {count(len(found))}. Images that are copies of another: {count(extra)}."
     text += f" Files whose copies bear different labels: {count(differ)}." if differ else " Copies bear the same label."
     st.text(clean(text))
-    st.caption(
-        "Copies count more than once in every number, and intervals take them for different images unless they are in "
-        "one cluster."
-    )
     parts.data_table(run, found, "copies")
 
 
 def _alike(run: Run) -> None:
     """Images that look like another, if the audit has looked for them."""
-    bits = run.record["config"]["data"].get("look_alikes")
+    bits = _bits(run)
     if bits is None:
         st.caption("Images that look alike without being the same file were not looked for (`data.look_alikes`).")
         return
@@ -82,6 +87,12 @@ def _alike(run: Run) -> None:
         return
     st.text(f"Images that look like another one before them, in another format or size perhaps: {count(len(seen))}.")
     parts.data_table(run, seen[["image_id", "path", "detail"]], "look-alikes")
+
+
+def _bits(run: Run) -> int | None:
+    """How many bits may differ between pictures that look alike; None where none were looked for, or nobody knows."""
+    found = ((run.record.get("config") or {}).get("data") or {}).get("look_alikes")
+    return found if isinstance(found, int) else None
 
 
 def copies(run: Run) -> pd.DataFrame:
@@ -119,6 +130,7 @@ def known_images(run: Run) -> None:
     if data.distinct(run, "members", ("model",)).empty:
         st.info("The training data were not given (`training_data` of the model), so overlaps cannot be looked for.")
         return
+    searched = _bits(run) is not None
     seen = data.table(run, "problems", filters=(("status", "in", (_TRAINED_ON, _LIKE_TRAINED_ON)),))
     for model in run.models:
         own, alike = (
@@ -127,7 +139,7 @@ def known_images(run: Run) -> None:
         )
         shared, of = shared_clusters(run, model)
         text = f"{model}: audited images that are also training images, byte by byte: {count(own)}."
-        text += f" Others that look like one: {count(alike)}." if alike else ""
+        text += f" Others that look like one: {count(alike)}." if searched else ""
         text += f" Clusters with images on both sides: {count(shared)} of {count(of)}." if of else ""
         st.text(clean(text))
     st.caption(

@@ -230,8 +230,8 @@ def _problems(facts: Facts) -> Section:
 def _copies(facts: Facts, problems: pd.DataFrame) -> tuple[Paragraph, ...]:
     """How copies were looked for, and how many there are; nothing where the run does not say."""
     data = facts.config.get("data") or {}
-    if "look_alikes" not in data:
-        return ()
+    if not isinstance(data.get("look_alikes", ""), int | None):
+        return ()  # an older run, or a level that does not say
     same, alike = (int((problems["status"] == status).sum()) for status in ("copy", "looks_alike"))
     if data["look_alikes"] is None:
         text = say(

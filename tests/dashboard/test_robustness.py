@@ -143,6 +143,20 @@ def test_page_names_copies_and_known_images(
     assert "biased-keras: audited images that are also training images, byte by byte: 0." in said
 
 
+def test_pictures_that_look_alike_are_listed(
+    changed: Callable[..., Run], sample: Run, tmp_path: Path, open_app: OpenApp
+) -> None:
+    alike = {"stage": "data", "image_id": "synthetic-0007", "path": "x", "status": "looks_alike"}
+    alike["detail"] = "looks like synthetic-0003 (5 of 255 bits differ)"
+    run = changed({"problems": pd.concat([sample.table("problems"), pd.DataFrame([alike])])})
+    record = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    record["config"]["data"]["look_alikes"] = 9
+    (run.path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    app = open_app(tmp_path, "robustness", run="changed", data="problems")
+    assert "Images that look like another one before them, in another format or size perhaps: 1." in texts(app)
+    assert alike["detail"] in app.dataframe[1].value["detail"].tolist()
+
+
 def test_clusters_on_both_sides(changed: Callable[..., Run], sample: Run) -> None:
     members = sample.table("members")
     audited = sample.table("images")["cluster"].unique()
