@@ -93,7 +93,8 @@ def test_filter_moves_the_address_and_the_address_reopens_the_view(server: Serve
 
 def test_finding_leads_to_its_cell(server: Server, page: Page) -> None:
     go(page, f"{server.url}/overview")
-    link = page.locator("[data-testid=stPageLink] a").first
+    page.locator(".st-key-verdict_counts").wait_for()
+    link = page.locator("[class*=st-key-finding_] a").first
     label = link.inner_text()
     link.click()
     page.wait_for_url(re.compile("/fairness"))
