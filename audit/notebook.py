@@ -16,7 +16,7 @@ from PIL import Image
 from audit.config import AuditConfig, parse_config
 from audit.console import Bars
 from audit.data.images import Decoded
-from audit.data.manifest import MISSING, Dataset
+from audit.data.manifest import MISSING, Dataset, fingerprint
 from audit.engine.crew import InlineCrew
 from audit.engine.job import Job, OutputMap
 from audit.engine.labels import audit_classes, check_labels
@@ -225,5 +225,4 @@ def _dataset(
         _same_length("regions", regions, images)
     rows["region_path"] = None
     rows["sha256"] = [sha256_bytes(np.ascontiguousarray(image).tobytes()) for image in images]
-    fingerprint = sha256_bytes(rows.to_csv(index=False).encode())
-    return Dataset(rows, tuple(sorted(set(rows["label"]))), Path(), config.data.groups, fingerprint)
+    return Dataset(rows, tuple(sorted(set(rows["label"]))), Path(), config.data.groups, fingerprint(rows))

@@ -8,11 +8,13 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from audit.config import AuditConfig
@@ -203,21 +205,25 @@ def _committed(out: Path, model: str, shard: Shard, fingerprint: str, noted: Map
     return noted.get(f"{model}/{path.name}") == sha256_file(path)
 
 
-def _sample(checked: Preflight, out: Path) -> tuple[int, ...]:
+def _sample(checked: Preflight, out: Path) -> Sequence[int]:
     """Positions to explain, from what every model predicted."""
     rows = checked.dataset.rows
-    attributes = [column for column in rows.columns if column.startswith("attr_")]
-    strata = rows[[*attributes, "label"]].astype(str).agg("|".join, axis=1)
+    wanted = checked.config.explanations.sample
+    strata = pd.Series("", index=rows.index, dtype="str")
+    for column in rows.columns:
+        if column == "label" or column.startswith("attr_"):
+            strata = strata + "|" + rows[column]
     usable = pd.Series(True, index=rows.index)
     for name in checked.plan.models:
-        columns = ("position", "status", "predicted")
+        columns = ("position", "status") if wanted == "all" else ("position", "status", "predicted")
         found = read_rows(out, name, checked.plan.stage("predict"), columns).set_index("position")
         usable &= found["status"].eq("ok").reindex(rows.index, fill_value=False)
-        right = found["predicted"].eq(rows["label"]).map({True: "right", False: "wrong"})
-        strata = strata + "|" + right.reindex(rows.index).astype(str)
-    wanted = checked.config.explanations.sample
-    size = len(rows) if wanted == "all" else wanted
-    return choose_sample(strata[usable], size, checked.config.seed)
+        if wanted != "all":
+            right = found["predicted"].eq(rows["label"]).map({True: "right", False: "wrong"})
+            strata = strata + "|" + right.reindex(rows.index).astype("str")
+    if wanted == "all":
+        return array("q", np.flatnonzero(usable).tobytes())
+    return choose_sample(strata[usable], wanted, checked.config.seed)
 
 
 def _first_record(checked: Preflight, crews: Mapping[str, Crew], notes: dict[str, Any]) -> dict[str, Any]:

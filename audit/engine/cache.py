@@ -6,6 +6,7 @@ its images. A policy, a name or a section that does not touch the stage changes 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ class ShardCache:
         rows = job.source.rows.iloc[list(positions)]
         paths = [str(path) for path in rows["path"]]
         if "regions" in sections:
-            paths += [str(path) for path in rows["region_path"] if path is not None]
+            paths += [str(path) for path in rows["region_path"].dropna()]
         files = [_digest(job.source, path) for path in paths]
         if None in files:
             return None
@@ -100,7 +101,7 @@ def _plain(part: Any) -> Any:
         return [list(part.own), list(part.classes), list(part.code)]
     if isinstance(part, dict):
         return {str(key): value for key, value in part.items()}
-    return list(part) if isinstance(part, tuple) else part
+    return list(part) if isinstance(part, tuple | array) else part
 
 
 def _digest(source: FileSource, path: str) -> str | None:

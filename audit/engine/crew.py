@@ -19,6 +19,7 @@ from audit.engine.cache import ShardCache
 from audit.engine.child import Death
 from audit.engine.guard import Suspect
 from audit.engine.process import LOADING_SECONDS
+from audit.engine.sampling import runs
 from audit.engine.worker import Worker
 from audit.errors import IncompleteRun
 from audit.run.plan import Shard
@@ -148,7 +149,7 @@ class LastingWorker:
 
     def use_sample(self, sample: Sequence[int]) -> None:
         """Say which images are explained."""
-        self._tell("sample", sample=[int(position) for position in sample])
+        self._tell("sample", sample=runs(sample))
 
     def map(self, shards: Iterable[Shard]) -> Iterator[Receipt]:
         """Run shards in order, giving each receipt once its file is committed."""
@@ -295,7 +296,7 @@ class InlineCrew:
 
     def use_sample(self, sample: Sequence[int]) -> None:
         """Say which images are explained."""
-        self.worker.use_sample(tuple(int(position) for position in sample))
+        self.worker.use_sample(sample)
 
     def map(self, shards: Iterable[Shard]) -> Iterator[Receipt]:
         """Run shards in order."""

@@ -84,7 +84,7 @@ class FileSource:
 
     def read(self, position: int) -> Decoded:
         """Decode one image."""
-        path = self.dataset.paths[position]
+        path = self.dataset.path(position)
         return self._guarded(
             Suspect(self.kind, position),
             lambda: decode(self.dataset.place, path, self.preprocessing, self.max_pixels),
@@ -92,7 +92,7 @@ class FileSource:
 
     def pixels(self, position: int) -> np.ndarray | Decoded:
         """Decode one image as far as to bytes."""
-        path = self.dataset.paths[position]
+        path = self.dataset.path(position)
         return self._guarded(
             Suspect(self.kind, position),
             lambda: decode_pixels(self.dataset.place, path, self.preprocessing, self.max_pixels),
@@ -105,7 +105,7 @@ class FileSource:
     def regions(self, position: int) -> np.ndarray | Decoded | None:
         """Decode one region map."""
         path = self.dataset.rows["region_path"].iloc[position]
-        if path is None:
+        if pd.isna(path):
             return None
         return self._guarded(
             Suspect("regions", position),
@@ -231,7 +231,7 @@ class Job:
     regions : dict of int to str
         Name of each value of the region maps.
     micro_batch : int
-    sample : tuple of int
+    sample : sequence of int
         Positions of the explained images; empty until every model has predicted.
     embeddings, robustness : EmbeddingsConfig, RobustnessConfig or None
     seed : int
@@ -257,7 +257,7 @@ class Job:
     explanations: ExplanationsConfig
     regions: dict[int, str]
     micro_batch: int
-    sample: tuple[int, ...] = ()
+    sample: Sequence[int] = ()
     embeddings: EmbeddingsConfig | None = None
     robustness: RobustnessConfig | None = None
     seed: int = 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["choose_sample", "fixed_sample"]
+__all__ = ["choose_sample", "fixed_sample", "from_runs", "runs"]
 
 
 def choose_sample(strata: pd.Series[str], size: int, seed: int) -> tuple[int, ...]:
@@ -68,3 +70,18 @@ def fixed_sample(rows: pd.DataFrame, wanted: int | Literal["all"], seed: int) ->
     for column in attributes:
         strata = strata + "|" + rows[column].astype(str)
     return choose_sample(strata, len(rows) if wanted == "all" else wanted, seed)
+
+
+def runs(positions: Sequence[int]) -> list[list[int]]:
+    """Ascending positions as first and last but one of each unbroken row of them: a million take little to say."""
+    found = np.asarray(positions, np.int64)
+    breaks = np.flatnonzero(np.diff(found) != 1) + 1
+    return [[int(part[0]), int(part[-1]) + 1] for part in np.split(found, breaks) if len(part)]
+
+
+def from_runs(said: Iterable[Sequence[int]]) -> array[int]:
+    """Positions that `runs` gave, in little memory."""
+    found = array("q")
+    for start, stop in said:
+        found.frombytes(np.arange(start, stop, dtype=np.int64).tobytes())
+    return found

@@ -15,6 +15,7 @@ from audit.engine.job import FileSource, Job, OutputMap
 from audit.engine.labels import audit_classes
 from audit.engine.measure import measure
 from audit.engine.members import member_source
+from audit.engine.sampling import from_runs
 from audit.engine.worker import Worker
 from audit.models.loading import load_model
 from audit.run.plan import Shard
@@ -64,8 +65,8 @@ class Station:
                 self.guard.trace_to(Path(trace))
                 self.worker.cache = ShardCache(Path(cache[0]), cache[1]) if cache else None
                 self.worker.job = replace(self.worker.job, run=Path(run), fingerprint=fingerprint)
-            case {"sample": sample}:
-                self.worker.use_sample(tuple(sample))
+            case {"sample": said}:
+                self.worker.use_sample(from_runs(said))
             case {"ahead": ahead, "refuse": refused}:
                 self.worker.job = replace(self.worker.job, ahead=ahead)
                 self._refuse(refused)

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from audit.data.images import Decoded, thumbnail
 from audit.data.looks import looks
+from audit.data.manifest import text_array
 from audit.engine.batches import batches, outcomes, read_batch
 from audit.engine.cache import ShardCache
 from audit.engine.concept_pass import concept_rows
@@ -54,7 +56,7 @@ class Worker:
         self.cache = cache
         self._least = 0.0  # forward-equivalents that the shard at hand takes at least
 
-    def use_sample(self, sample: tuple[int, ...]) -> None:
+    def use_sample(self, sample: Sequence[int]) -> None:
         """Learn which images are explained, once every model has predicted."""
         self.job = replace(self.job, sample=sample)
 
@@ -163,8 +165,11 @@ class Worker:
         return Explaining(self.job, self.adapter)
 
     @cached_property
-    def _names(self) -> list[str]:
-        return [str(name) for name in self.job.source.rows["image_id"]]
+    def _names(self) -> pa.Array:
+        return text_array(self.job.source.rows["image_id"])
+
+    def _name(self, position: int) -> str:
+        return str(self._names[position])
 
     @cached_property
     def _changed(self) -> tuple[int, ...]:
@@ -210,7 +215,7 @@ class Worker:
         return [row | explained for row, explained in zip(plain, values, strict=True)]
 
     def _row(self, position: int, item: Decoded, values: dict[str, Any]) -> dict[str, Any]:
-        names = {"position": position, "image_id": self._names[position]}
+        names = {"position": position, "image_id": self._name(position)}
         defaults = {"predicted": None, "probabilities": None, "confidence": None, "disagrees": None, "detail": ""}
         image = {"image_status": item.status, "sha256": item.sha256}
         if item.array is None:
@@ -224,7 +229,7 @@ class Worker:
         every = self.job.explanations.sample == "all"
         if item.picture is None or (every and position >= _MOST_THUMBNAILS):
             return
-        path = self.job.run / "thumbnails" / f"{self._names[position]}.jpg"
+        path = self.job.run / "thumbnails" / f"{self._name(position)}.jpg"
         if path.exists():
             return
         preprocessing = getattr(self.job.source, "preprocessing", None)
@@ -248,7 +253,7 @@ class Worker:
             {
                 "method": check.method,
                 "provider": check.provider,
-                "image_id": self._names[positions[check.image_index]],
+                "image_id": self._name(positions[check.image_index]),
                 "max_difference": check.max_difference,
                 "spearman": check.spearman,
                 "status": check.status,
