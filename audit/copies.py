@@ -10,9 +10,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from audit.data.looks import BITS, alike
+from audit.data.looks import BITS, alike, hashes
 from audit.preflight import Preflight
 from audit.run.mentions import LIKE, SAME
 from audit.run.shards import read_rows
@@ -34,18 +35,20 @@ def copy_problems(checked: Preflight, predicted: pd.DataFrame) -> Iterator[dict[
     dict
         With the status ``copy`` or ``looks_alike``.
     """
-    rows = checked.dataset.rows.loc[predicted["position"]].reset_index(drop=True)
-    rows = rows.assign(sha256=predicted["sha256"].to_numpy(), looks=predicted["looks"].to_numpy())
-    same = rows["sha256"].notna() & rows.duplicated("sha256")
-    first = rows[rows["sha256"].notna()].drop_duplicates("sha256").set_index("sha256")
-    for copy in rows[same].to_dict("records"):
-        original = first.loc[copy["sha256"]].to_dict()
+    rows, digests = checked.dataset.rows, predicted["sha256"]
+    codes = pd.Series(digests.factorize()[0])
+    same = codes.duplicated() & (codes >= 0)
+    copied = codes[codes.isin(codes[same])]
+    first = copied.drop_duplicates().reset_index().set_index(0)["index"]
+    places = predicted["position"].to_numpy()
+    for place in np.flatnonzero(same):
+        copy, original = (rows.iloc[places[each]].to_dict() for each in (place, first[codes[place]]))
         yield _problem(copy, "copy", f"{SAME}{original['image_id']}{_apart(original, copy)}")
     if checked.config.data.look_alikes is None:
         return
-    shown = rows[rows["looks"].notna() & ~same].reset_index(drop=True)
-    for later, earlier, distance in alike(list(shown["looks"]), checked.config.data.look_alikes):
-        original, copy = shown.loc[earlier].to_dict(), shown.loc[later].to_dict()
+    shown = np.flatnonzero(predicted["looks"].notna() & ~same)
+    for later, earlier, distance in alike(hashes(predicted["looks"].array[shown]), checked.config.data.look_alikes):
+        copy, original = (rows.iloc[places[shown[each]]].to_dict() for each in (later, earlier))
         detail = f"{LIKE}{original['image_id']} ({distance} of {BITS} bits differ){_apart(original, copy)}"
         yield _problem(copy, "looks_alike", detail)
 
@@ -88,8 +91,8 @@ def _nearest(
     shown: pd.DataFrame, trained: pd.DataFrame, bits: int
 ) -> Iterator[tuple[Mapping[Hashable, Any], str, int]]:
     """The training image that each audited image looks most like, if any does: training images go first."""
-    known = list(trained["looks"])
-    found = alike([*known, *shown["looks"]], bits, known=len(known))
+    known = hashes(trained["looks"])
+    found = alike(np.concatenate([known, hashes(shown["looks"])]), bits, known=len(known))
     names = trained["image_id"].to_list()
     for later, earlier, distance in found:
         yield shown.iloc[later - len(known)].to_dict(), str(names[earlier]), distance

@@ -44,8 +44,10 @@ def agreement_table(
         no order or no mass. Maps of two sizes are compared at the larger one. Alike maps are no proof that
         either is right.
     """
-    said = predictions.set_index(["model", "image_id"])["predicted"]
+    if len(models) < 2:
+        return pd.DataFrame(columns=columns("agreement"))
     names = _chosen(explained)
+    said = predictions[predictions["image_id"].isin(names)].set_index(["model", "image_id"])["predicted"]
     frames = []
     for first, second in combinations(models, 2):
         for method in methods:
@@ -111,9 +113,9 @@ def _found(
 
 def _chosen(explained: pd.DataFrame) -> list[str]:
     """Ids of the explained images that are compared, in their order."""
-    names = list(dict.fromkeys(explained["image_id"].astype(str)))
+    names = explained["image_id"].astype("str").unique()
     count = min(len(names), MOST_MAPS)
-    return [names[place * len(names) // count] for place in range(count)]
+    return [str(names[place * len(names) // count]) for place in range(count)]
 
 
 def _maps(run: Path, model: str, method: str, names: Sequence[str]) -> dict[str, np.ndarray]:

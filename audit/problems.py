@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from audit.copies import copy_problems, trained_on_problems
+from audit.copies import trained_on_problems
 from audit.engine.intervene_pass import ABSENT
 from audit.preflight import Preflight
 from audit.run.plan import Stage
 from audit.run.schema import columns
 from audit.run.shards import read_rows
 
-__all__ = ["problem_table"]
+__all__ = ["MissingMaps", "problem_table"]
 
 _OWN: tuple[Stage, ...] = ("embed", "corrupt", "members")
 
 
-def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def problem_table(
+    checked: Preflight,
+    out: Path,
+    predicted: Mapping[str, pd.DataFrame],
+    copies: Iterable[dict[str, Any]],
+    missing: Mapping[str, MissingMaps],
+) -> pd.DataFrame:
     """Compute table `problems`.
 
     Parameters
@@ -30,6 +36,10 @@ def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.Data
         Run folder in which every shard is committed.
     predicted : mapping of str to DataFrame
         Rows of the `predict` stage of each model.
+    copies : iterable of dict
+        As `audit.copies.copy_problems` gives them.
+    missing : mapping of str to MissingMaps
+        Of each model.
 
     Returns
     -------
@@ -38,15 +48,14 @@ def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.Data
         measure at all, without an image; for each image that is a copy of another or of a training image; and for what
         the data leaves open.
     """
-    paths = checked.dataset.rows.set_index("image_id")["path"]
     rows: list[dict[str, Any]] = [
         {"stage": "data", "path": "data", "status": "not_measured", "detail": note} for note in checked.notes
     ]
-    rows += copy_problems(checked, next(iter(predicted.values())))
+    rows += copies
     for name, frame in predicted.items():
         bad = frame[frame["status"] != "ok"]
-        rows += [_problem("predict", name, row, paths) for row in bad.to_dict("records")]
-        rows += _map_problems(checked, out, name, paths)
+        rows += _problems("predict", name, bad, checked.dataset.rows)
+        rows += missing[name].rows(name, checked.dataset.rows)
         for stage in _OWN:
             rows += _pass_problems(checked, out, name, stage, set(bad["image_id"]))
         rows += _intervention_problems(checked, out, name)
@@ -55,33 +64,42 @@ def problem_table(checked: Preflight, out: Path, predicted: Mapping[str, pd.Data
     return pd.DataFrame(rows, columns=columns("problems"))
 
 
-def _map_problems(checked: Preflight, out: Path, name: str, paths: pd.Series[str]) -> Iterator[dict[str, Any]]:
-    """Maps that are not there: one row an image, or one for a method that the model cannot be explained by."""
-    config = checked.config.explanations
-    stage: Stage = "predict" if config.sample == "all" else "explain"
-    frame = read_rows(out, name, checked.plan.stage(stage))
-    if frame.empty or "status" not in frame:
-        return
-    fine = frame[frame["status"] == "ok"]
-    for method in config.names:
-        bad = fine[fine[f"status_{method}"] != "ok"]
-        if len(bad) and bad[f"status_{method}"].eq("not_measured").all():
-            detail = f"{method}: {bad[f'reason_{method}'].iloc[0]}"
-            yield {
-                "stage": "explain",
-                "model": name,
-                "path": f"model {name}",
-                "status": "not_measured",
-                "detail": detail,
-            }
-            continue
-        for row in bad.to_dict("records"):
-            detail = ": ".join(part for part in (method, str(row[f"reason_{method}"] or "")) if part)
-            yield _problem("explain", name, row | {"status": row[f"status_{method}"]}, paths, detail)
-    if "region_problem" in frame:
-        for row in frame[frame["region_problem"].notna() & frame["region_problem"].ne("")].to_dict("records"):
-            found = row | {"detail": row["region_problem"], "status": "not_measured"}
-            yield _problem("regions", name, found, paths)
+class MissingMaps:
+    """Maps of one model that are not there, gathered shard by shard.
+
+    Parameters
+    ----------
+    methods : sequence of str
+    """
+
+    def __init__(self, methods: Sequence[str]) -> None:
+        self._bad: dict[str, list[pd.DataFrame]] = {method: [] for method in methods}
+        self._regions: list[pd.DataFrame] = []
+
+    def note(self, frame: pd.DataFrame) -> None:
+        """Look through the rows of one shard."""
+        if frame.empty or "status" not in frame:
+            return
+        fine = frame[frame["status"] == "ok"]
+        for method, found in self._bad.items():
+            names = {"image_id": "image_id", f"status_{method}": "status", f"reason_{method}": "detail"}
+            found.append(fine.loc[fine[f"status_{method}"] != "ok", list(names)].rename(columns=names))
+        if "region_problem" in frame:
+            wrong = frame.loc[frame["region_problem"].fillna("") != "", ["image_id", "region_problem"]]
+            self._regions.append(wrong.rename(columns={"region_problem": "detail"}).assign(status="not_measured"))
+
+    def rows(self, name: str, images: pd.DataFrame) -> Iterator[dict[str, Any]]:
+        """One row an image, or one for a method that the model cannot be explained by."""
+        for method, found in self._bad.items():
+            bad = pd.concat(found) if found else pd.DataFrame()
+            if len(bad) and bad["status"].eq("not_measured").all():
+                about = {"stage": "explain", "model": name, "path": f"model {name}", "status": "not_measured"}
+                yield about | {"detail": f"{method}: {bad['detail'].iloc[0]}"}
+            elif len(bad):
+                said = (method + ": " + bad["detail"].fillna("").astype("str")).str.removesuffix(": ")
+                yield from _problems("explain", name, bad.assign(detail=said), images)
+        if self._regions:
+            yield from _problems("regions", name, pd.concat(self._regions), images)
 
 
 def _pass_problems(checked: Preflight, out: Path, name: str, stage: Stage, known: set[str]) -> Iterator[dict[str, Any]]:
@@ -97,9 +115,7 @@ def _pass_problems(checked: Preflight, out: Path, name: str, stage: Stage, known
     bad = frame[frame["status"] != "ok"].drop_duplicates(["image_id", "status"])
     if stage != "members":
         bad = bad[~bad["image_id"].isin(known)]
-    paths = rows.set_index("image_id")["path"]
-    for row in bad.to_dict("records"):
-        yield _problem(stage, name, row, paths)
+    yield from _problems(stage, name, bad, rows)
 
 
 def _intervention_problems(checked: Preflight, out: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -128,14 +144,15 @@ def _concept_problems(checked: Preflight, out: Path, name: str) -> Iterator[dict
         yield {"stage": "concepts", "model": name, "path": f"model {name}", "status": "not_measured", "detail": detail}
 
 
-def _problem(
-    stage: str, model: str, row: Mapping[Hashable, Any], paths: pd.Series[str], detail: str | None = None
-) -> dict[str, Any]:
-    return {
-        "stage": stage,
-        "model": model,
-        "image_id": row["image_id"],
-        "path": paths.get(row["image_id"]),
-        "status": row["status"],
-        "detail": detail or row.get("detail") or "",
-    }
+def _problems(stage: str, model: str, bad: pd.DataFrame, images: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """A row for each image of a frame of ``image_id, status, detail``."""
+    named = images[images["image_id"].isin(bad["image_id"])].set_index("image_id")["path"]
+    for row in bad.to_dict("records"):
+        yield {
+            "stage": stage,
+            "model": model,
+            "image_id": row["image_id"],
+            "path": named.get(row["image_id"]),
+            "status": row["status"],
+            "detail": row["detail"] or "",
+        }

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from audit.copies import copy_problems
 from audit.data.manifest import MISSING
-from audit.derived import Facts, derive
+from audit.derived import RAW, Facts, derive
 from audit.explanations.registry import build
 from audit.mapped import agreement_table, mean_maps
 from audit.preflight import Preflight
-from audit.problems import problem_table
+from audit.problems import MissingMaps, problem_table
 from audit.run.files import write_json
 from audit.run.integrity import table_digests
 from audit.run.plan import STAGES, Stage
@@ -35,6 +35,8 @@ _PREDICTED = (
 )
 """What is read of the prediction of each image; the rows may hold those of its maps as well."""
 
+_NOT_OF_MAPS = frozenset(_PREDICTED) - {"image_id", "status"}
+
 _TRAINING_KEYS = ("notes", "seconds_per_epoch", "best_epoch", "device", "accuracy", "val_accuracy")
 
 
@@ -49,30 +51,43 @@ def write_results(checked: Preflight, out: Path, record: dict[str, Any]) -> None
     record : dict
         Record to complete and write.
     """
-    predicted = {name: read_rows(out, name, checked.plan.stage("predict"), _PREDICTED) for name in checked.plan.models}
-    tables = {
+    tables = _raw(checked, out)
+    started = time.monotonic()
+    tables |= _compared(checked, out, tables)
+    for name in [name for name in tables if name not in ("images", "predictions", *RAW)]:
+        write_table(out, name, tables.pop(name))
+    tables |= derive(tables, Facts.of(record))
+    record["timings"]["statistics"] = round(time.monotonic() - started, 2)
+    for name, frame in tables.items():
+        write_table(out, name, frame)
+    record["tables"] = table_digests(out)
+    statuses = tables["images"]["status"].value_counts(sort=False)
+    counts = {str(status): int(count) for status, count in statuses.items()}
+    record["data"] |= {"counts": counts, "training": _training_notes(checked)}
+    record["complete"] = sum(counts.values()) == record["data"]["planned"]
+    write_json(out / "run.json", record)
+
+
+def _raw(checked: Preflight, out: Path) -> dict[str, pd.DataFrame]:
+    """What shards and configuration hold, as tables."""
+    predicted = {
+        name: read_rows(out, name, checked.plan.stage("predict"), _PREDICTED, compact=True)
+        for name in checked.plan.models
+    }
+    copies = list(copy_problems(checked, next(iter(predicted.values()))))
+    missing = {name: MissingMaps(checked.config.explanations.names) for name in checked.plan.models}
+    return {
         "images": _images(checked, predicted),
         "predictions": _predictions(checked, predicted),
-        **_explained(checked, out),
+        **_explained(checked, out, missing),
         "embeddings": _stacked(checked, out, "embed", "embeddings"),
         "corrupted": _stacked(checked, out, "corrupt", "corrupted"),
         "members": _members(checked, out),
         "interventions": _plain(checked, out, "intervene", "interventions"),
         "work": work_table(checked, out),
         "training": _training(checked),
-        "problems": problem_table(checked, out, predicted),
+        "problems": problem_table(checked, out, predicted, copies, missing),
     }
-    started = time.monotonic()
-    tables |= _compared(checked, out, tables)
-    tables |= derive(tables, Facts.of(record))
-    record["timings"]["statistics"] = round(time.monotonic() - started, 2)
-    for name, frame in tables.items():
-        write_table(out, name, frame)
-    record["tables"] = table_digests(out)
-    statuses = Counter(tables["images"]["status"])
-    record["data"] |= {"counts": dict(statuses), "training": _training_notes(checked)}
-    record["complete"] = sum(statuses.values()) == record["data"]["planned"]
-    write_json(out / "run.json", record)
 
 
 def _compared(checked: Preflight, out: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -92,14 +107,12 @@ def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _images(checked: Preflight, predicted: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row an image; its status is the first that any model's worker met."""
+    """One row an image, in order as in the shards of the plan; its status is the first that any model's worker met."""
     rows = checked.dataset.rows.drop(columns="region_path")
-    digest = pd.Series(None, index=rows.index, dtype=object)
-    status = pd.Series("ok", index=rows.index, dtype=object)
-    for frame in predicted.values():
-        found = frame.set_index("position")
-        digest = digest.where(digest.notna(), found["sha256"].reindex(rows.index))
-        status = status.where(status != "ok", found["image_status"].reindex(rows.index))
+    (digest, status), *others = [(frame["sha256"], frame["image_status"]) for frame in predicted.values()]
+    for other_digest, other_status in others:
+        digest = digest.fillna(other_digest)
+        status = status.where(status != "ok", other_status)
     table = rows.assign(sha256=digest, status=status)
     extra = [column for column in table.columns if column.startswith("attr_")]
     return table[[*columns("images"), *extra]]
@@ -108,20 +121,24 @@ def _images(checked: Preflight, predicted: dict[str, pd.DataFrame]) -> pd.DataFr
 def _predictions(checked: Preflight, predicted: dict[str, pd.DataFrame]) -> pd.DataFrame:
     labels = checked.dataset.rows["label"]
     frames = [
-        frame.assign(model=name, label=labels.reindex(frame["position"]).to_numpy())[columns("predictions")]
+        frame.assign(model=name, label=labels.array[frame["position"].to_numpy()])[columns("predictions")]
         for name, frame in predicted.items()
     ]
-    return pd.concat(frames, ignore_index=True)
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
 
-def _explained(checked: Preflight, out: Path) -> dict[str, pd.DataFrame]:
-    """Tables of the explained images, their regions, quality and cross-checks; one shard is read at a time."""
+def _explained(checked: Preflight, out: Path, missing: Mapping[str, MissingMaps]) -> dict[str, pd.DataFrame]:
+    """Tables of the explained images, their regions, quality and cross-checks; one shard is read at a time.
+
+    What has no map is noted for table `problems`.
+    """
     explained, regions, measured = [], [], []
     config = checked.config.explanations
     stage: Stage = "predict" if config.sample == "all" else "explain"
     for name in checked.plan.models:
         for shard in checked.plan.stage(stage):
-            frame = read_rows(out, name, [shard])
+            frame = read_rows(out, name, [shard], without=_NOT_OF_MAPS)
+            missing[name].note(frame)
             explained.append(_explanations(name, config.names, frame, config.target))
             regions.append(_region_rows(checked, name, config.names, frame))
             measured.append(_measured(name, config.names, frame))

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from PIL import Image
 from scipy.fft import dct
 
-__all__ = ["BITS", "alike", "looks"]
+__all__ = ["BITS", "alike", "hashes", "looks"]
 
 BITS = 255
 _LOW = 16
@@ -27,7 +29,10 @@ _PLAIN = 2.0
 """Grey levels of standard deviation, in the frequencies that count, below which a picture shows too little to hash."""
 
 _NEIGHBOURS = 256
-"""With how many pictures of the same bits at one place each is compared; only plain sets have more."""
+"""With how many pictures of the same key each is compared; only plain sets have more."""
+
+_AT_ONCE = 2**17
+"""Pairs that are compared at once."""
 
 
 def looks(pictures: Sequence[Image.Image | None]) -> list[bytes | None]:
@@ -73,13 +78,21 @@ def _cosines(side: int) -> np.ndarray:
     return np.ascontiguousarray(dct(np.eye(side), axis=0, norm="ortho")[:_LOW] / np.sqrt(side), np.float32)
 
 
-def alike(hashes: Sequence[bytes], bits: int, known: int | None = None) -> Iterator[tuple[int, int, int]]:
+def hashes(column: pd.Series[Any] | Sequence[bytes]) -> np.ndarray:
+    """What `looks` gave, none of it missing, as `alike` takes it: ``(N, 4)`` uint64."""
+    held = pa.array(column, pa.binary())
+    held = held.combine_chunks() if isinstance(held, pa.ChunkedArray) else held
+    held = held.cast(pa.binary(32))
+    return np.frombuffer(held.buffers()[1], ">u8")[4 * held.offset :][: 4 * len(held)].reshape(-1, 4).astype(np.uint64)
+
+
+def alike(words: np.ndarray, bits: int, known: int | None = None) -> Iterator[tuple[int, int, int]]:
     """Find for each picture the one before it that it looks most like.
 
     Parameters
     ----------
-    hashes : sequence of bytes
-        As `looks` gives them.
+    words : ndarray of uint64, shape (N, 4)
+        As `hashes` gives them.
     bits : int
         How many may differ, 0 to 32.
     known : int, optional
@@ -89,9 +102,8 @@ def alike(hashes: Sequence[bytes], bits: int, known: int | None = None) -> Itera
     ------
     later, earlier, distance : int
         In order of `later`; of equally near ones the first. Of pictures that agree with more than 256 others in a
-        stretch of bits, some pairs may be missed.
+        key, some pairs may be missed.
     """
-    words = np.frombuffer(b"".join(hashes), ">u8").reshape(-1, 4).astype(np.uint64)
     best = np.full(len(words), bits + 1, np.int64)
     partner = np.full(len(words), -1, np.int64)
     for key in _keys(words, bits + 1):
@@ -103,11 +115,13 @@ def alike(hashes: Sequence[bytes], bits: int, known: int | None = None) -> Itera
             places = places[ranked[places] == ranked[places + step]]
             if not len(places):
                 break
-            earlier, later = order[places], order[places + step]
-            if known is not None:
-                crossing = (earlier < known) & (later >= known)
-                earlier, later = earlier[crossing], later[crossing]
-            _note(words, earlier, later, best, partner)
+            for start in range(0, len(places), _AT_ONCE):
+                some = places[start : start + _AT_ONCE]
+                earlier, later = order[some], order[some + step]
+                if known is not None:
+                    crossing = (earlier < known) & (later >= known)
+                    earlier, later = earlier[crossing], later[crossing]
+                _note(words, earlier, later, best, partner)
     for later in np.flatnonzero(partner >= 0):
         yield int(later), int(partner[later]), int(best[later])
 
@@ -121,14 +135,14 @@ def _note(words: np.ndarray, earlier: np.ndarray, later: np.ndarray, best: np.nd
 
 
 def _keys(words: np.ndarray, parts: int) -> Iterator[np.ndarray]:
-    """Stretches of bits: two hashes that differ in fewer bits than there are stretches agree in one of them."""
-    edges = np.linspace(0, 256, parts + 1).round().astype(int)
-    for start, stop in pairwise(edges):
+    """Every so many bits: two hashes that differ in fewer bits than there are keys agree in one of them.
+
+    Neighbouring frequencies go together, in drawn pictures above all, so a key takes them from all over: a stretch of
+    neighbours is alike in eighteen times as many pairs of a million blocky pictures.
+    """
+    for part in range(parts):
         key = np.zeros(len(words), np.uint64)
-        for word in range(4):
-            low, high = max(start, 64 * word), min(stop, 64 * word + 64)
-            if low < high:
-                piece = words[:, word] >> np.uint64(64 * word + 64 - high)
-                piece &= np.uint64((1 << int(high - low)) - 1)
-                key = (key << np.uint64(high - low)) | piece if high - low < 64 else piece
+        for place in range(part, 256, parts):
+            key <<= np.uint64(1)
+            key |= (words[:, place // 64] >> np.uint64(63 - place % 64)) & np.uint64(1)
         yield key

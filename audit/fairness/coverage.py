@@ -55,12 +55,11 @@ def coverage_table(
         A column or attribute is missing.
     """
     require_columns(images, "images", ("image_id", "label", "status"))
-    given = images["label"].astype(object)
-    label_of = given.where(given.notna(), MISSING).astype(str)
+    label_of = images["label"].astype("str").fillna(MISSING)
     labels = sorted_groups(set(label_of.unique()))
     label = positions(labels, label_of)
     failed = (images["status"] != "ok").to_numpy(bool)
-    cluster = pd.factorize(cluster_names(images))[0].astype(np.int64)
+    cluster = cluster_names(images).factorize()[0].astype(np.int64)
     most, blocks = len(images) + 1, []
     for attribute, names in slice_columns(attributes, intersections).items():
         group_of = group_labels(images, names)

@@ -82,7 +82,7 @@ def leakage_table(
         own = images.set_index("image_id").loc[ids].reset_index()
         fine = (own["status"] == "ok").to_numpy(bool)
         own, vectors = own[fine].reset_index(drop=True), vectors[fine]
-        clusters = cluster_names(own)
+        clusters = cluster_names(own).to_numpy(object)
         for name in attributes:
             groups = group_labels(own, (name,)).to_numpy(object)
             rng = permutations.stream("leakage", model, name)

@@ -128,14 +128,14 @@ def _by_group(
 ) -> Iterator[tuple[object, ...]]:
     yield (OVERALL, EVERYBODY, *_attacked(both, alpha, note))
     for name in attributes:
-        groups = set(group_labels(images, (name,)))
+        groups = set(group_labels(images, (name,)).unique())
         if f"attr_{name}" not in members:
             others = both[~both["member"]]
             for group in sorted_groups(groups):
                 own = others[others[f"attr_{name}"] == group]
                 yield (name, group, *_attacked(own, alpha, note))
             continue
-        for group in sorted_groups(groups | set(group_labels(members, (name,)))):
+        for group in sorted_groups(groups | set(group_labels(members, (name,)).unique())):
             yield (name, group, *_attacked(both[both[f"attr_{name}"] == group], alpha, note))
 
 

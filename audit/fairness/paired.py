@@ -112,7 +112,7 @@ def paired_table(
     permutations = Permutations(draws, seed)
     rows: list[dict[str, Any]] = []
     for attribute, parts in slices.items():
-        groups = sorted_groups(set(group_labels(images, parts)))
+        groups = sorted_groups(set(group_labels(images, parts).unique()))
         rows += _left_out(pairs, attribute, parts, groups)
         group = pairs.group(groups, parts)
         for metric, name in paired_metrics(classes, positive):

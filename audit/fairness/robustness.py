@@ -92,7 +92,7 @@ def robustness_tables(
     slices = slice_columns(attributes)
     if len(corrupted) and int(corrupted["severity"].min()) < 1:
         raise InputError(f"severity {int(corrupted['severity'].min())} is not allowed: 1 and above, 0 is uncorrupted")
-    groups = {name: sorted_groups(set(group_labels(images, parts))) for name, parts in slices.items()}
+    groups = {name: sorted_groups(set(group_labels(images, parts).unique())) for name, parts in slices.items()}
     settings = _Settings(slices, groups, alpha, min_n, Permutations(draws, seed))
     values: list[tuple[Any, ...]] = []
     gaps: list[tuple[Any, ...]] = []

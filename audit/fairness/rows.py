@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pandas.api.extensions import ExtensionArray
 
 from audit.errors import InputError, nearest
 
@@ -74,11 +77,11 @@ def usable_rows(
     fine = (images["status"] == "ok").to_numpy(bool)[place] & (predictions["status"] == "ok").to_numpy(bool)
     chosen, place = predictions.loc[fine], place[fine]
     rows = pd.DataFrame({"model": chosen["model"].astype(str), "image_id": chosen["image_id"]})
-    rows["truth"] = _class_positions(images["label"].to_numpy()[place], classes, "label")
-    rows["predicted"] = _class_positions(chosen["predicted"].to_numpy(), classes, "prediction")
+    rows["truth"] = _class_positions(images["label"].array[place], classes, "label")
+    rows["predicted"] = _class_positions(chosen["predicted"].array, classes, "prediction")
     rows["cluster"] = cluster_names(images)[place]
     for name in attributes:
-        rows[f"attr_{name}"] = group_labels(images, (name,)).to_numpy()[place]
+        rows[f"attr_{name}"] = group_labels(images, (name,)).array[place]
     if "probabilities" in chosen:
         rows["probabilities"] = chosen["probabilities"]
     return rows.reset_index(drop=True)
@@ -104,14 +107,13 @@ def slice_columns(attributes: Sequence[str], intersections: Sequence[Sequence[st
 def group_labels(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
     """Group of each row along an attribute, an intersection, or ``all`` where `names` is empty."""
     if not names:
-        return pd.Series(EVERYBODY, index=frame.index, dtype=object)
+        return pd.Series(EVERYBODY, index=frame.index, dtype="str")
     columns = []
     for name in names:
         if f"attr_{name}" not in frame:
             known = [str(c).removeprefix("attr_") for c in frame if str(c).startswith("attr_")]
             raise InputError(f"attribute '{name}' is not in the data, allowed: {known}.{nearest(name, known)}")
-        values = frame[f"attr_{name}"].astype(object)
-        columns.append(values.where(values.notna(), MISSING).astype(str).astype(object))
+        columns.append(frame[f"attr_{name}"].astype("str").fillna(MISSING))
     joined = columns[0]
     for further in columns[1:]:
         joined = joined + JOIN + further
@@ -125,8 +127,10 @@ def sorted_groups(groups: set[str]) -> tuple[str, ...]:
 
 def positions(known: Sequence[str], values: Iterable[object]) -> Ints:
     """Position of each value among the known ones; -1 where it is none of them."""
-    index = pd.Index(list(known), dtype=object)
-    return np.asarray(index.get_indexer(pd.Index(values, dtype=object)), dtype=np.int64)
+    held = values if isinstance(values, pd.Series | pd.Index | ExtensionArray) else pd.Series(values, dtype=object)
+    code, found = held.factorize()
+    place = pd.Index(list(known), dtype=object).get_indexer(pd.Index(found, dtype=object))
+    return np.asarray(np.append(place, -1)[code], dtype=np.int64)  # code -1 is a missing value
 
 
 def has_clusters(images: pd.DataFrame) -> bool:
@@ -134,13 +138,12 @@ def has_clusters(images: pd.DataFrame) -> bool:
     return "cluster" in images and bool(images["cluster"].notna().any())
 
 
-def cluster_names(images: pd.DataFrame) -> npt.NDArray[np.object_]:
+def cluster_names(images: pd.DataFrame) -> ExtensionArray:
     """Cluster of each image; an image without one is a cluster of its own."""
-    own = "image:" + images["image_id"].astype(str).astype(object)
+    own = "image:" + images["image_id"].astype("str")
     if not has_clusters(images):
-        return np.asarray(own, dtype=object)
-    given = images["cluster"].astype(object)
-    return np.asarray(("cluster:" + given.astype(str).astype(object)).where(given.notna(), own), dtype=object)
+        return own.array
+    return ("cluster:" + images["cluster"].astype("str")).fillna(own).array
 
 
 def stored_probabilities(rows: pd.DataFrame, size: int) -> npt.NDArray[np.float64] | None:
@@ -156,11 +159,13 @@ def stored_probabilities(rows: pd.DataFrame, size: int) -> npt.NDArray[np.float6
         return None
     out = np.full((len(rows), size), np.nan)
     known = rows["probabilities"].notna().to_numpy(bool)
-    given = rows["probabilities"].to_numpy(object)[known].tolist()
-    wrong = [len(values) for values in given if len(values) != size]
-    if wrong:
+    given = pa.array(rows["probabilities"][known], pa.large_list(pa.float64()))
+    given = given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given
+    lengths = pc.list_value_length(given).to_numpy()
+    wrong = lengths[lengths != size]
+    if len(wrong):
         raise InputError(f"a prediction has {wrong[0]} probabilities, allowed: one for each of {size} classes")
-    out[known] = np.array(given, dtype=np.float64)
+    out[known] = given.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
     sums = out.sum(axis=1)
     off = (np.abs(sums - 1) > SUM_TOLERANCE) | (out < -SUM_TOLERANCE).any(axis=1)
     if off.any():
@@ -179,7 +184,7 @@ def _check_classes(classes: Sequence[str]) -> None:
         raise InputError(f"class '{repeated[0]}' is named twice in {list(classes)}")
 
 
-def _class_positions(values: npt.NDArray[np.object_], classes: Sequence[str], what: str) -> Ints:
+def _class_positions(values: ExtensionArray, classes: Sequence[str], what: str) -> Ints:
     try:
         found = positions(classes, values)
     except TypeError:

@@ -29,12 +29,17 @@ def unsound(images: pd.DataFrame, predictions: pd.DataFrame, models: Sequence[st
         No prediction counts; or all scores are equal: every image gets the same probabilities (to 1e-9), so
         that nothing the model does depends on the image.
     """
-    fine = predictions[(predictions["status"] == "ok").to_numpy(bool)]
-    fine = fine[fine["image_id"].isin(images.loc[(images["status"] == "ok").to_numpy(bool), "image_id"])]
+    usable = images["status"] == "ok"
+    fine = (predictions["status"] == "ok").to_numpy(bool)
+    if not usable.all():
+        fine = fine & predictions["image_id"].isin(images.loc[usable.to_numpy(bool), "image_id"]).to_numpy(bool)
+    named = predictions["model"].astype("str")
     found = {}
-    for model in dict.fromkeys([*predictions["model"].astype(str), *models]):
-        own = fine[fine["model"].astype(str) == model]
-        if own.empty:
+    for model in dict.fromkeys([*named.unique(), *models]):
+        own = predictions.loc[
+            fine & (named == model).to_numpy(bool), predictions.columns.intersection(["probabilities"])
+        ]
+        if not len(own):
             found[model] = "no prediction of this model counts"
         elif "probabilities" in own and (scores := _common_scores(own["probabilities"])) is not None:
             found[model] = (

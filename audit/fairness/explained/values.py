@@ -15,7 +15,7 @@ import pandas as pd
 
 from audit.errors import InputError
 from audit.fairness.intervals import Floats
-from audit.fairness.rows import Ints, cluster_names, group_labels, require_columns, sorted_groups
+from audit.fairness.rows import Ints, cluster_names, group_labels, positions, require_columns, sorted_groups
 
 __all__ = ["Bools", "Design", "Grid", "bounds_of", "frame_of", "grids", "measure_rows", "share_of"]
 
@@ -81,11 +81,11 @@ class Design:
     def along(cls, images: pd.DataFrame, place: Ints, parts: Sequence[str], stratum: Ints | None = None) -> Design:
         """Of these images, along an attribute, an intersection, or everybody."""
         labels = group_labels(images, parts)
-        groups = sorted_groups(set(labels))
-        code = pd.Index(groups, dtype=object).get_indexer(pd.Index(labels.to_numpy(object)[place], dtype=object))
-        cluster = pd.factorize(cluster_names(images)[place])[0]
+        groups = sorted_groups(set(labels.unique()))
+        code = positions(groups, labels.array[place])
+        cluster = cluster_names(images)[place].factorize()[0]
         strata = np.zeros(len(place), np.int64) if stratum is None else stratum
-        return cls(groups, code.astype(np.int64), cluster.astype(np.int64), strata)
+        return cls(groups, code, cluster.astype(np.int64), strata)
 
     def only(self, rows: Bools | Ints) -> Design:
         """These images alone."""
