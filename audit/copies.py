@@ -58,7 +58,7 @@ def _apart(original: Mapping[Hashable, Any], copy: Mapping[Hashable, Any]) -> st
     said = ""
     if original["label"] != copy["label"]:
         said += f"; their labels are '{copy['label']}' here and '{original['label']}' there"
-    if original["split"] != copy["split"]:
+    if original["split"] != copy["split"] and not (pd.isna(original["split"]) and pd.isna(copy["split"])):
         said += f"; they are of the splits '{copy['split']}' and '{original['split']}'"
     return said
 

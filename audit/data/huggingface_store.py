@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from audit.config import DataConfig
-from audit.data.stores import ImageProblem, folder_bytes
+from audit.data.stores import ImageProblem, folder_bytes, numbered
 from audit.errors import DataError, nearest
 
 __all__ = ["HuggingFaceStore", "open_huggingface"]
@@ -97,8 +97,8 @@ def open_huggingface(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Hugg
     for split, part in parts.items():
         stored[split] = _images(part, config.image, where)
         table = _scalars(part, config, where)
-        names = pd.Series([f"{split}/{row:06d}" if split else f"{row:06d}" for row in range(len(part))], dtype="str")
-        table = table.assign(**{config.image: names})
+        names = numbered(len(part))
+        table = table.assign(**{config.image: f"{split}/" + names if split else names})
         tables.append(table.assign(**{_SPLIT: split}) if split else table)
     folder = path if path.is_dir() else path.parent
     return pd.concat(tables, ignore_index=True), HuggingFaceStore(stored, config.image, folder)
@@ -198,7 +198,9 @@ def _scalars(part: Any, config: DataConfig, where: str) -> pd.DataFrame:
             where=where,
             fix="write them below data.root and give a column with their paths, in data.attributes_table say",
         )
-    table: pd.DataFrame = part.select_columns(kept).to_pandas() if kept else pd.DataFrame(index=range(len(part)))
+    if not kept:
+        return pd.DataFrame(index=range(len(part)))
+    table: pd.DataFrame = part.select_columns(kept).with_format("arrow")[:].to_pandas(ignore_metadata=True)
     for name in kept:
         kind = part.features[name]
         if isinstance(kind, library.ClassLabel):

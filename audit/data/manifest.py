@@ -7,6 +7,7 @@ is in `huggingface_store` and `torchvision_store`.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,8 @@ __all__ = ["MISSING", "Dataset", "fingerprint", "load_dataset", "text_array"]
 
 MISSING = "(missing)"
 """The visible group of images whose attribute is not known."""
+
+_MAPPED_FROM = 50_000
 
 _IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 
@@ -107,17 +110,31 @@ def load_dataset(config: DataConfig, base: Path) -> Dataset:
     rows["path"] = _paths(table, config.image, where)
     rows["image_id"] = _ids(table, config, rows["path"], where)
     rows["label"] = _labels(table, config.label, where)
-    rows["split"] = _text(table, config.split.column) if config.split else None
-    rows["cluster"] = _clusters(table, config.cluster, where) if config.cluster else None
+    nothing = pd.Series(None, index=table.index, dtype="str")
+    rows["split"] = _text(table, config.split.column) if config.split else nothing
+    rows["cluster"] = _clusters(table, config.cluster, where) if config.cluster else nothing
     for attribute in config.groups:
         rows[f"attr_{attribute.name}"] = _groups(table, attribute, where)
-    rows["region_path"] = _paths(table, config.regions.column, where) if config.regions else None
+    rows["region_path"] = _paths(table, config.regions.column, where) if config.regions else nothing
     rows = rows.reset_index(drop=True)
     classes = tuple(sorted(rows["label"].unique()))
-    dataset = Dataset(rows, classes, root, config.groups, fingerprint(rows), store)
-    del table
+    kept = Dataset(_mapped(rows), classes, root, config.groups, fingerprint(rows), store)
+    del table, rows
     pa.default_memory_pool().release_unused()  # checking held several times what is kept
-    return dataset
+    return kept
+
+
+def _mapped(rows: pd.DataFrame) -> pd.DataFrame:
+    """A large table in a mapped file that is gone with the process, so that memory does not grow with the data."""
+    if len(rows) < _MAPPED_FROM:
+        return rows
+    table = pa.table({name: text_array(rows[name]) for name in rows})
+    with tempfile.NamedTemporaryFile(prefix="faircam-", suffix=".arrow") as file:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=len(table))
+        file.flush()
+        found: pd.DataFrame = pa.ipc.open_file(pa.memory_map(file.name)).read_all().to_pandas()
+    return found
 
 
 def fingerprint(rows: pd.DataFrame) -> str:

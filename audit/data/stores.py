@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Protocol
 
-__all__ = ["ImageProblem", "ImageStore", "Status", "folder_bytes", "has_image", "image_bytes"]
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["ImageProblem", "ImageStore", "Status", "folder_bytes", "has_image", "image_bytes", "numbered"]
 
 Status = Literal[
     "ok", "missing", "outside_root", "too_large", "unsupported", "unreadable", "wrong_size", "ended_worker"
@@ -45,6 +50,13 @@ class ImageStore(Protocol):
             There are none.
         """
         ...
+
+
+def numbered(count: int) -> pd.Series[str]:
+    """Names of the images of a store that has none of its own: their places, with six digits or more."""
+    places = pc.utf8_lpad(pa.array(np.arange(count)).cast(pa.large_string()), 6, "0")
+    names: pd.Series[str] = pa.table({"name": places}).to_pandas()["name"]  # without an object a name
+    return names
 
 
 def has_image(place: Path | ImageStore, path: str) -> bool:

@@ -18,7 +18,7 @@ from PIL import Image
 from audit.config import DataConfig
 from audit.config_data import TorchvisionConfig
 from audit.data.images import upright
-from audit.data.stores import ImageProblem
+from audit.data.stores import ImageProblem, numbered
 from audit.errors import ConfigError, DataError, nearest
 
 __all__ = ["TorchvisionStore", "open_torchvision"]
@@ -90,7 +90,7 @@ def open_torchvision(config: DataConfig, base: Path) -> tuple[pd.DataFrame, Torc
     """
     assert config.torchvision is not None  # noqa: S101 - by the validator of DataConfig
     dataset = _made(config.torchvision, base, config.source)
-    table = pd.DataFrame({config.image: pd.Series([f"{place:06d}" for place in range(len(dataset))], dtype="str")})
+    table = pd.DataFrame({config.image: numbered(len(dataset))})
     attributes = _attributes(dataset)
     table = table.assign(**{name: values for name, values in attributes.items() if name != config.image})
     if config.label not in table:
