@@ -9,7 +9,9 @@ import sys
 import time
 import uuid
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +22,7 @@ import pandas as pd
 from audit.config import AuditConfig
 from audit.data.corruptions import SEVERITIES
 from audit.engine.cache import ShardCache
-from audit.engine.crew import Crew, Pool
+from audit.engine.crew import Crew
 from audit.engine.interrupt import Interruptible
 from audit.engine.placement import Placement
 from audit.engine.sampling import choose_sample
@@ -100,14 +102,12 @@ def run_audit(
     with contextlib.ExitStack() as stack:
         place = placement or Placement()
         stack.enter_context(place.ready(len(checked.config.models), checked.config.execution))
-        crews: dict[str, Pool] = {}
+        crews: dict[str, Crew] = {}
         for model in checked.config.models:
             digest = checked.plan.content["models"][model.name]
             placed = place.crew(checked.config, model.name, checked.base, digest, trust)
             stack.callback(placed.close)
             crews[model.name] = placed
-        for placed in crews.values():
-            placed.wait_until_ready()
         return execute(checked, crews, out, trust.as_json(), progress, cache)
 
 
@@ -146,25 +146,37 @@ def execute(
     cache: Path | None = None,
 ) -> Run:
     """Run every shard that is not committed, then build the tables and the record."""
-    out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with lock(out), Interruptible() as stop:
-        if not (out / "plan.json").exists():
-            write_plan(out, checked.plan)
-        record = _first_record(checked, crews, notes)
-        write_json(out / "run.json", record)
-        for name, crew in crews.items():
-            kept = None if cache is None else ShardCache(cache, identity(checked, name))
-            crew.begin(out, checked.plan.fingerprint, kept)
-        _do("predict", checked.plan, crews, out, progress, stop)
-        sample = _sample(checked, out)
-        for crew in crews.values():
-            crew.use_sample(sample)
-        for stage in STAGES[1:]:
-            _do(stage, checked.plan, crews, out, progress, stop)
-        record["timings"] = _timings(checked.plan, out, time.monotonic() - started)
-        write_results(checked, out, record)
+    if not (out / "plan.json").exists():
+        wait_for(crews)  # a model that cannot be loaded leaves no folder behind
+    out.mkdir(parents=True, exist_ok=True)
+    with lock(out):
+        held = _held(checked.plan, out)  # what is there is checked while models are loaded
+        wait_for(crews)
+        with Interruptible() as stop:
+            if not (out / "plan.json").exists():
+                write_plan(out, checked.plan)
+            record = _first_record(checked, crews, notes)
+            write_json(out / "run.json", record)
+            for name, crew in crews.items():
+                kept = None if cache is None else ShardCache(cache, identity(checked, name))
+                crew.begin(out, checked.plan.fingerprint, kept)
+            work = _Work(checked.plan, crews, out, held, progress, stop)
+            work.do("predict")
+            sample = _sample(checked, out)
+            for crew in crews.values():
+                crew.use_sample(sample)
+            for stage in STAGES[1:]:
+                work.do(stage)
+            record["timings"] = _timings(checked.plan, out, time.monotonic() - started)
+            write_results(checked, out, record)
     return open_run(out)
+
+
+def wait_for(crews: Mapping[str, Crew]) -> None:
+    """Wait for every model to be loaded."""
+    for crew in crews.values():
+        crew.wait_until_ready()
 
 
 def identity(checked: Preflight, model: str) -> str:
@@ -179,30 +191,50 @@ def identity(checked: Preflight, model: str) -> str:
     return sha256_bytes(canonical_json(content))
 
 
-def _do(
-    stage: Stage, plan: Plan, crews: Mapping[str, Crew], out: Path, progress: Progress, stop: Interruptible
-) -> None:
-    for name, crew in crews.items():
-        shards = plan.stage(stage, name)
-        if not shards:
-            continue
-        total = sum(shard.stop - shard.start for shard in shards)
-        noted = read_journal(out)
-        waiting = [shard for shard in shards if not _committed(out, name, shard, plan.fingerprint, noted)]
-        done = total - sum(shard.stop - shard.start for shard in waiting)
-        progress(stage, name, done, total)
-        for receipt in crew.map(stop.until_asked(waiting)):
-            add_line(out, shard_path(out, name, receipt.shard))
-            done += receipt.shard.stop - receipt.shard.start
-            progress(stage, name, done, total)
-        stop.check()
+@dataclass(frozen=True)
+class _Work:
+    """The shards of a run, stage by stage."""
+
+    plan: Plan
+    crews: Mapping[str, Crew]
+    out: Path
+    held: Set[tuple[str, Shard]]
+    progress: Progress
+    stop: Interruptible
+
+    def do(self, stage: Stage) -> None:
+        """Run what is not held of one stage, model by model."""
+        for name, crew in self.crews.items():
+            shards = self.plan.stage(stage, name)
+            if not shards:
+                continue
+            total = sum(shard.stop - shard.start for shard in shards)
+            waiting = [shard for shard in shards if (name, shard) not in self.held]
+            done = total - sum(shard.stop - shard.start for shard in waiting)
+            self.progress(stage, name, done, total)
+            for receipt in crew.map(self.stop.until_asked(waiting)):
+                add_line(self.out, shard_path(self.out, name, receipt.shard))
+                done += receipt.shard.stop - receipt.shard.start
+                self.progress(stage, name, done, total)
+            self.stop.check()
+
+
+def _held(plan: Plan, out: Path) -> Set[tuple[str, Shard]]:
+    """Shards that are committed, under this plan, and still what they were when they were noted."""
+    noted = read_journal(out)
+    shards = [(name, shard) for name in plan.models for shard in plan.for_model(name)]
+    with ThreadPoolExecutor() as readers:
+        found = readers.map(lambda each: _committed(out, each[0], each[1], plan.fingerprint, noted), shards)
+        return {shard for shard, there in zip(shards, found, strict=True) if there}
 
 
 def _committed(out: Path, model: str, shard: Shard, fingerprint: str, noted: Mapping[str, str]) -> bool:
-    path, receipt = shard_path(out, model, shard), read_receipt(out, model, shard)
-    if receipt is None or receipt.fingerprint != fingerprint:
+    path = shard_path(out, model, shard)
+    digest = noted.get(f"{model}/{path.name}")
+    if digest is None:
         return False
-    return noted.get(f"{model}/{path.name}") == sha256_file(path)
+    receipt = read_receipt(out, model, shard)
+    return receipt is not None and receipt.fingerprint == fingerprint and digest == sha256_file(path)
 
 
 def _sample(checked: Preflight, out: Path) -> Sequence[int]:

@@ -40,6 +40,10 @@ class Crew(Protocol):
     description: dict[str, Any]
     """What the record says of the model."""
 
+    def wait_until_ready(self) -> None:
+        """Wait for the model to be loaded."""
+        ...
+
     def begin(self, run: Path, fingerprint: str, cache: ShardCache | None = None) -> None:
         """Say where to commit, and where shards of other runs may lie."""
         ...
@@ -288,6 +292,9 @@ class InlineCrew:
     def __init__(self, worker: Worker, description: dict[str, Any]) -> None:
         self.worker = worker
         self.description = description
+
+    def wait_until_ready(self) -> None:
+        """The model is loaded."""
 
     def begin(self, run: Path, fingerprint: str, cache: ShardCache | None = None) -> None:
         """Say where to commit, and where shards of other runs may lie."""

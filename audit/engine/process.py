@@ -12,14 +12,31 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from audit.errors import FaircamError
 
-__all__ = ["LOADING_SECONDS", "main"]
+__all__ = ["LOADING_SECONDS", "loading_limit", "loading_seconds", "main"]
 
 LOADING_SECONDS = 1800.0
 """Longest that loading a model and listing its images may take: one that never answers is ended."""
+
+
+@contextmanager
+def loading_limit(order: Mapping[str, Any]) -> Iterator[None]:
+    """While a model is loaded: the system ends the process that takes longer than `loading_seconds`."""
+    signal.setitimer(signal.ITIMER_REAL, loading_seconds(order))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def loading_seconds(order: Mapping[str, Any]) -> float:
+    """Seconds that loading may take: as the order says, or `LOADING_SECONDS`."""
+    return float(order.get("seconds", LOADING_SECONDS))
 
 
 def main() -> None:
@@ -50,11 +67,8 @@ def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     from audit.engine.station import Station
 
     order = json.loads(orders.get())
-    signal.setitimer(
-        signal.ITIMER_REAL, float(order.get("seconds", LOADING_SECONDS))
-    )  # the system ends what takes longer
-    station = Station(order)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    with loading_limit(order):
+        station = Station(order)
     _answer(answers, ready=station.description)
     while True:
         answer = station.obey(json.loads(orders.get()))

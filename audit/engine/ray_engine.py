@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ from typing import Any
 from audit.config import ExecutionConfig
 from audit.engine.child import KEPT_MEMORY, Death
 from audit.engine.guard import suspects
+from audit.engine.process import loading_limit, loading_seconds
 from audit.errors import FaircamError, InputError
 
 __all__ = ["ActorLink", "connect", "disconnect"]
@@ -162,6 +165,7 @@ class ActorLink:
 
         self._patience = patience
         self._trace: Path | None = None
+        self._loading_until: float | None = time.monotonic() + loading_seconds(order)
         needs = _needs(ExecutionConfig(**order["config"]["execution"]))
         actor: Any = (
             ray.remote(_Actor)
@@ -206,7 +210,10 @@ class ActorLink:
                 self._look()
                 continue
             except ray.exceptions.RayActorError as error:
-                raise Death(-1, " ".join(str(error).split())[:400], self._suspects()) from None
+                late = self._loading_until is not None and time.monotonic() >= self._loading_until
+                code = -signal.SIGALRM if late else -1
+                raise Death(code, " ".join(str(error).split())[:400], self._suspects()) from None
+            self._loading_until = None
             self._answers.popleft()
             if isinstance(told, FaircamError):
                 raise told
@@ -239,9 +246,10 @@ class _Actor:
     def __init__(self, order: Mapping[str, Any]) -> None:
         self._failed: FaircamError | None = None
         try:
-            from audit.engine.station import Station
+            with loading_limit(order):
+                from audit.engine.station import Station
 
-            self._station = Station(order)
+                self._station = Station(order)
         except FaircamError as error:
             self._failed = error
 

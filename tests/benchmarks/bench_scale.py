@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where images are made, or are already")
     options = parser.parse_args()
     if not KEPT_MEMORY.items() <= os.environ.items():  # the bare loop gets what a worker has
-        os.execve(sys.executable, sys.orig_argv, os.environ | KEPT_MEMORY)
+        os.execve(sys.executable, sys.orig_argv, os.environ | KEPT_MEMORY)  # noqa: S606 - this script again
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from audit.engine.placement import Placement
 from audit.errors import InputError
 from audit.run import open_run
+from audit.trust import Trust
 from tests.engine.test_pool import DEADLY
 from tests.integration.small import CLASSES, SIZE, faircam, write_audit
 from tests.integration.test_run import assert_same_tables
@@ -54,6 +56,24 @@ def score(images):
     return np.stack([-red, red], axis=1)
 """
 """A model that says on which node and GPU it runs."""
+
+
+LATE = """
+import json, sys
+
+import ray
+
+from audit.engine.child import Death
+from audit.engine.ray_engine import ActorLink
+
+ray.init(address=sys.argv[1], log_to_driver=False)
+link = ActorLink(json.loads(sys.argv[2]), 10.0)
+try:
+    link.answer()
+except Death as death:
+    print("ended by", -death.code)
+"""
+"""Waits for an actor that takes too long to load its model."""
 
 
 class Cluster:
@@ -171,6 +191,23 @@ def test_every_actor_has_a_gpu_of_its_own(tmp_path: Path, cluster: Cluster) -> N
     assert many.returncode == 2
     assert "4 workers in all, each with 1 GPU, do not fit: the cluster has 3 GPU" in " ".join(many.stderr.split())
     assert not (tmp_path / "many").exists()
+
+
+def test_an_actor_whose_model_never_loads_is_ended(tmp_path: Path, cluster: Cluster) -> None:
+    model = {"name": "function", "framework": "callable", "function": "asleep:score", "classes": list(CLASSES)}
+    config = write_audit(tmp_path, images=4, models=[{**model, "preprocessing": {"size": [SIZE, SIZE]}}])
+    (tmp_path / "asleep.py").write_text("import time\ntime.sleep(600)\n")
+    order = {"base": str(tmp_path), "config": yaml.safe_load(config.read_text()), "model": "function", "sha256": None}
+    order |= {**Trust(code=True).as_json(), "seconds": 4.0}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", LATE, cluster.address, json.dumps(order)],
+        env={**os.environ, **cluster.variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert f"ended by {signal.SIGALRM.value}" in done.stdout, done.stderr
 
 
 def test_an_image_that_ends_every_actor_is_listed_and_passed_over(tmp_path: Path) -> None:
