@@ -147,12 +147,14 @@ def execute(
 ) -> Run:
     """Run every shard that is not committed, then build the tables and the record."""
     started = time.monotonic()
-    if not (out / "plan.json").exists():
+    begun = (out / "plan.json").exists()
+    if not begun:
         wait_for(crews)  # a model that cannot be loaded leaves no folder behind
     out.mkdir(parents=True, exist_ok=True)
     with lock(out):
-        held = _held(checked.plan, out)  # what is there is checked while models are loaded
-        wait_for(crews)
+        held = _held(checked.plan, out)
+        if begun:
+            wait_for(crews)  # what is there was checked while models were loaded
         with Interruptible() as stop:
             if not (out / "plan.json").exists():
                 write_plan(out, checked.plan)
