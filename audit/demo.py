@@ -24,6 +24,9 @@ __all__ = ["DemoResult", "run_demo"]
 _FRAMEWORKS = {"torch": "torch", "keras": "tensorflow"}
 _PREPROCESSING = {"size": [48, 48], "mode": "RGB", "scale": [0, 1], "mean": [0.5] * 3, "std": [0.25] * 3}
 _BEYOND = {"embeddings": {"sample": "all"}, "robustness": {"sample": 400, "severities": [1, 3, 5]}}
+_MEASURED = 32
+"""Images whose maps are measured, the dearest part of the demo."""
+
 _METHODS = ["saliency", "gradient_x_input", "grad_cam", "hires_cam", "layer_cam"]
 _WHAT = {
     "biased": "Synthetic shapes, planted bias",
@@ -187,7 +190,7 @@ def _audit_config(out: Path, kind: str, frameworks: list[str], seed: int) -> dic
         "positive": "cross",
         "models": models,
         "explanations": {"methods": _METHODS, "sample": 600},
-        "quality": {"sample": 32},
+        "quality": {"sample": _MEASURED},
         "interventions": {"sample": 600},
         "seed": seed,
     }

@@ -24,6 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.demo.demo_specs", lambda _seed: specs)
     monkeypatch.setattr("audit.demo._FRAMEWORKS", {"torch": "torch"})
     monkeypatch.setattr("audit.demo.DEMO_EPOCHS", 1)
+    monkeypatch.setattr("audit.demo._MEASURED", 8)
 
 
 @pytest.mark.torch
