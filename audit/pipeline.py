@@ -243,14 +243,15 @@ def _sample(checked: Preflight, out: Path) -> Sequence[int]:
     """Positions to explain, from what every model predicted."""
     rows = checked.dataset.rows
     wanted = checked.config.explanations.sample
-    strata = pd.Series("", index=rows.index, dtype="str")
-    for column in rows.columns:
-        if column == "label" or column.startswith("attr_"):
-            strata = strata + "|" + rows[column]
     usable = pd.Series(True, index=rows.index)
+    strata = pd.Series("", index=rows.index, dtype="str")
+    if wanted != "all":
+        for column in rows.columns:
+            if column == "label" or column.startswith("attr_"):
+                strata = strata + "|" + rows[column]
     for name in checked.plan.models:
-        columns = ("position", "status") if wanted == "all" else ("position", "status", "predicted")
-        found = read_rows(out, name, checked.plan.stage("predict"), columns).set_index("position")
+        found = read_rows(out, name, checked.plan.stage("predict"), ("position", "status", "predicted"))
+        found = found.set_index("position")
         usable &= found["status"].eq("ok").reindex(rows.index, fill_value=False)
         if wanted != "all":
             right = found["predicted"].eq(rows["label"]).map({True: "right", False: "wrong"})

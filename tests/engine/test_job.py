@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit import audit
 from audit.config import ModelConfig
 from audit.engine.job import OutputMap
-from audit.engine.sampling import choose_sample
+from audit.engine.sampling import choose_sample, from_runs, runs
 from audit.errors import ConfigError, InputError
 from audit.models.numpy_adapter import NumpyAdapter
 
@@ -125,3 +127,14 @@ def test_notebook_call_refuses(
 def test_notebook_call_names_a_misspelt_setting(tiny: tuple[NumpyAdapter, np.ndarray, list[str]]) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'positive'"):
         audit(*tiny, settings={"positve": "yes"})
+
+
+def test_positions_are_told_in_runs() -> None:
+    assert runs([3, 4, 5, 9]) == [[3, 6], [9, 10]]
+    assert runs(range(1_000_000)) == [[0, 1_000_000]]
+    assert runs([]) == []
+
+
+@given(st.sets(st.integers(0, 200)))
+def test_no_position_is_lost_in_runs(chosen: set[int]) -> None:
+    assert list(from_runs(runs(sorted(chosen)))) == sorted(chosen)
