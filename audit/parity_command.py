@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from audit.engine.job import FileSource, OutputMap
 from audit.engine.labels import audit_classes
 from audit.errors import ConfigError, DataError, FaircamError, IncompleteRun, InputError, nearest
 from audit.explanations.parity import STAGES, ParityReport, Recorded, Stage, compare
+from audit.models.limits import LOADING_SECONDS, never_loaded
 from audit.trust import NOTHING, Trust
 
 __all__ = ["EXIT_CODES", "ParityRequest", "run_parity"]
@@ -137,6 +139,7 @@ def run_parity(config: AuditConfig, base: Path, request: ParityRequest) -> Parit
                     "targets_of": str(places[0]) if side else None,
                     "out": str(places[side]),
                     "dtype": request.dtype,
+                    "seconds": LOADING_SECONDS,
                     "backend": "torch" if side and request.second is None else "own",
                     **request.trust.as_json(),
                 },
@@ -206,6 +209,8 @@ def _record(name: str, request: dict[str, Any]) -> None:
         told = answer["error"]
         kind: type[FaircamError] = getattr(errors, told["kind"], FaircamError)
         raise kind(told["what"], where=told["where"], fix=told["fix"])
+    if done.returncode == -signal.SIGALRM:
+        raise never_loaded(name, request["seconds"])
     if "done" not in answer:
         tail = "\n  ".join(done.stderr.strip().splitlines()[-12:])
         raise IncompleteRun(f"the process of model '{name}' ended with code {done.returncode}:\n  {tail}")

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from PIL import Image
-from scipy.fft import dct
 
 __all__ = ["BITS", "alike", "hashes", "looks"]
 
@@ -75,6 +74,8 @@ def _low(picture: Image.Image) -> np.ndarray:
 @lru_cache(maxsize=256)
 def _cosines(side: int) -> np.ndarray:
     """The slowest cosines ``(16, side)``, of mean square 1 over the side."""
+    from scipy.fft import dct
+
     return np.ascontiguousarray(dct(np.eye(side), axis=0, norm="ortho")[:_LOW] / np.sqrt(side), np.float32)
 
 

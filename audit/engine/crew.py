@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from audit.engine.cache import ShardCache
 from audit.engine.child import Death
 from audit.engine.guard import Suspect
-from audit.engine.process import LOADING_SECONDS
 from audit.engine.sampling import runs
 from audit.engine.worker import Worker
 from audit.errors import IncompleteRun
+from audit.models.limits import LOADING_SECONDS, never_loaded
 from audit.run.plan import Shard
 from audit.run.shards import Receipt
 
@@ -206,8 +206,7 @@ class LastingWorker:
 
     def _given_up(self, death: Death) -> IncompleteRun:
         if death.code == -signal.SIGALRM:
-            what = f"model '{self.model}' was not loaded within {LOADING_SECONDS:.0f} s, and its worker was ended"
-            return IncompleteRun(what, fix="look at what the model computes; one that never answers cannot be audited")
+            return never_loaded(self.model, LOADING_SECONDS)
         tail = "".join(f"\n  {line}" for line in death.tail.splitlines())
         return IncompleteRun(
             f"the worker of model '{self.model}' ended with code {death.code}:{tail}",

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.signal import fftconvolve
 
 from audit.config import InterventionsConfig
 from audit.data.images import Decoded
@@ -226,6 +225,8 @@ def elsewhere(inside: np.ndarray, count: int, rng: np.random.Generator) -> list[
     """
     if count == 0:
         return []
+    from scipy.signal import fftconvolve
+
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     shape = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(float)
     # Overlap of the shape with the region, for every place of its corner.

@@ -9,29 +9,15 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from audit.errors import FaircamError
+from audit.models.limits import LOADING_SECONDS, bounded_time
 
-__all__ = ["LOADING_SECONDS", "loading_limit", "loading_seconds", "main"]
-
-LOADING_SECONDS = 1800.0
-"""Longest that loading a model and listing its images may take: one that never answers is ended."""
-
-
-@contextmanager
-def loading_limit(order: Mapping[str, Any]) -> Iterator[None]:
-    """While a model is loaded: the system ends the process that takes longer than `loading_seconds`."""
-    signal.setitimer(signal.ITIMER_REAL, loading_seconds(order))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+__all__ = ["loading_seconds", "main"]
 
 
 def loading_seconds(order: Mapping[str, Any]) -> float:
@@ -67,7 +53,7 @@ def _serve(orders: queue.SimpleQueue[str], answers: TextIO) -> None:
     from audit.engine.station import Station
 
     order = json.loads(orders.get())
-    with loading_limit(order):
+    with bounded_time(loading_seconds(order)):
         station = Station(order)
     _answer(answers, ready=station.description)
     while True:

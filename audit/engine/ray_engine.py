@@ -24,8 +24,9 @@ from typing import Any
 from audit.config import ExecutionConfig
 from audit.engine.child import KEPT_MEMORY, Death
 from audit.engine.guard import suspects
-from audit.engine.process import loading_limit, loading_seconds
+from audit.engine.process import loading_seconds
 from audit.errors import FaircamError, InputError
+from audit.models.limits import bounded_time
 
 __all__ = ["ActorLink", "connect", "disconnect"]
 
@@ -246,7 +247,7 @@ class _Actor:
     def __init__(self, order: Mapping[str, Any]) -> None:
         self._failed: FaircamError | None = None
         try:
-            with loading_limit(order):
+            with bounded_time(loading_seconds(order)):
                 from audit.engine.station import Station
 
                 self._station = Station(order)

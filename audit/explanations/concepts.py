@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from audit.errors import InputError, ModelError
 from audit.models.adapter import ModelAdapter, ModelSpec, predicted
@@ -263,6 +262,8 @@ def _direction(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _told_apart(accuracy: float, held_out: int) -> bool:
+    from scipy import stats
+
     right = int(np.floor(accuracy * held_out + 1e-9))
     return bool(stats.binomtest(right, held_out, 0.5, alternative="greater").pvalue < 0.05)
 
@@ -270,6 +271,8 @@ def _told_apart(accuracy: float, held_out: int) -> bool:
 def _welch(shares: np.ndarray, others: np.ndarray) -> float | None:
     if np.ptp(shares) == 0 and np.ptp(others) == 0:
         return None
+    from scipy import stats
+
     parts = np.array([values.var(ddof=1) / len(values) for values in (shares, others)])
     freedom = parts.sum() ** 2 / (parts**2 / [len(shares) - 1, len(others) - 1]).sum()
     return float(2 * stats.t.sf(abs(shares.mean() - others.mean()) / np.sqrt(parts.sum()), freedom))

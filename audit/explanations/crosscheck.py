@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from audit.errors import FaircamError
 from audit.explanations.explainer import Explainer
@@ -170,6 +169,8 @@ def _compared(provider: str, method: str, index: int, ours: np.ndarray, opinion:
 
 
 def _spearman(ours: np.ndarray, theirs: np.ndarray) -> float | None:
+    from scipy.stats import rankdata
+
     ranks = [rankdata(raw.ravel()) for raw in (ours, theirs)]
     if any(np.ptp(rank) == 0 for rank in ranks):
         return None

@@ -16,6 +16,7 @@ from audit.explanations.targets import target_probabilities
 from audit.explanations.tf_explain_graphs import TfExplainGraphs
 from audit.models.adapter import Copies, GradientPass, GradientSum, ModelAdapter, ModelSpec
 from audit.models.checks import check_copies
+from audit.models.chunked import no_memory
 from audit.models.keras_adapter import KerasAdapter
 from audit.models.rows import CopyRows
 
@@ -208,7 +209,7 @@ class TfExplainModel:
                 run(rows, part)
             except tf.errors.ResourceExhaustedError as error:
                 if self._adapter.micro_batch == 1:
-                    raise ModelError("memory does not suffice for a single image") from error
+                    raise no_memory() from error
                 self._adapter.micro_batch //= 2
                 waiting.append((every, each))
                 continue

@@ -36,7 +36,7 @@ from audit.models.checks import (
 )
 from audit.models.rows import CopyRows, MaskRows
 
-__all__ = ["ChunkedAdapter"]
+__all__ = ["ChunkedAdapter", "no_memory"]
 
 Part = TypeVar("Part")
 
@@ -228,11 +228,19 @@ class ChunkedAdapter(ABC):
                     if not self._short_of_memory(error):
                         raise
                     if self.micro_batch == 1:
-                        raise ModelError("memory does not suffice for a single image") from error
+                        raise no_memory() from error
                     self.micro_batch //= 2
                 else:
                     start = rows.stop
         return parts
+
+
+def no_memory() -> ModelError:
+    """What to say where a micro-batch of one image is still too much."""
+    return ModelError(
+        "memory does not suffice for a single image",
+        fix="run it where there is more memory, or on smaller images where the model takes them",
+    )
 
 
 def _shuffled(arrays: dict[str, np.ndarray], seed: list[int]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What loading a model may take: memory for whoever loads, and much less of everything for a child that converts.
+"""What loading a model may take: memory and time for whoever loads, much less of everything for a child that converts.
 
 Memory is limited by RLIMIT_DATA, which Linux holds allocations to; other systems do not, and there is no limit there.
 """
@@ -9,12 +9,26 @@ import contextlib
 import ctypes
 import os
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["bounded_memory", "confine", "leave_network", "loading_memory"]
+from audit.errors import IncompleteRun
+
+__all__ = [
+    "LOADING_SECONDS",
+    "bounded_memory",
+    "bounded_time",
+    "confine",
+    "leave_network",
+    "loading_memory",
+    "never_loaded",
+]
+
+LOADING_SECONDS = 1800.0
+"""Longest that loading a model and listing its images may take: one that never answers is ended."""
 
 _GIB = 2**30
 _FOLD = 8  # copies of the weights while a framework builds, reads and places them
@@ -45,6 +59,24 @@ def bounded_memory(extra: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+@contextlib.contextmanager
+def bounded_time(seconds: float) -> Iterator[None]:
+    """Have the system end this process, with the signal SIGALRM, where what is within takes longer than `seconds`."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def never_loaded(model: str, seconds: float) -> IncompleteRun:
+    """What to say of a process that `bounded_time` ended while it loaded `model`."""
+    return IncompleteRun(
+        f"model '{model}' was not loaded within {seconds:g} s, and its process was ended",
+        fix="look at what the model computes; one that never answers cannot be audited",
+    )
 
 
 def confine(folder: Path, memory: int, written: int) -> None:

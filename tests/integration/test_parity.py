@@ -9,6 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
+from audit import parity_command
+from audit.config import AuditConfig
+from audit.config_file import load_config
+from audit.errors import IncompleteRun
+from audit.parity_command import ParityRequest, run_parity
+from audit.trust import Trust
 from tests.integration.small import CLASSES, SIZE, faircam, write_audit
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # keras, saving
@@ -64,6 +70,18 @@ def test_usage(tmp_path: Path, options: list[str], said: str) -> None:
     assert len(done.stderr.splitlines()) == 1
     for part in said.split(" .* "):
         assert part in done.stderr
+
+
+def test_a_model_that_never_loads_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = numpy_models(tmp_path / "audit")
+    content = yaml.safe_load(path.read_text())
+    asleep = {"name": "asleep", "framework": "callable", "function": "asleep:score", **MODEL}
+    path.write_text(yaml.safe_dump({**content, "models": [content["models"][0], asleep]}))
+    (path.parent / "asleep.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(parity_command, "LOADING_SECONDS", 3.0)
+    request = ParityRequest("closed-form", "asleep", trust=Trust(code=True))
+    with pytest.raises(IncompleteRun, match="'asleep' was not loaded within 3 s, and its process was ended"):
+        run_parity(load_config(AuditConfig, path), path.parent, request)
 
 
 @pytest.fixture(scope="module")

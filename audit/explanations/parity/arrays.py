@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from scipy.stats import rankdata
 
 __all__ = ["channel_orders", "least_spearman", "relative_difference"]
 
@@ -52,6 +51,8 @@ def least_spearman(first: np.ndarray, second: np.ndarray) -> float | None:
     float or None
         None where a row of one of the two is constant or not finite, for ranks say nothing there.
     """
+    from scipy.stats import rankdata
+
     found = []
     for ours, theirs in zip(first, second, strict=True):
         if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):

@@ -18,6 +18,7 @@ from audit.config import ExecutionConfig, ModelConfig
 from audit.errors import FaircamError, InputError
 from audit.explanations.parity.recording import Recorded, record
 from audit.models.adapter import ModelAdapter
+from audit.models.limits import bounded_time
 from audit.models.loading import load_model, wrap_model
 from audit.models.numpy_adapter import NumpyAdapter
 from audit.trust import Trust
@@ -54,7 +55,8 @@ def _run(request: dict[str, Any]) -> Recorded:
         from audit.explanations.parity.torch_backend import record_on_torch
 
         return record_on_torch(config, base, images, targets, trust=trust)
-    adapter = load_model(config, base, tuple(request["classes"]), execution, trust)
+    with bounded_time(request["seconds"]):
+        adapter = load_model(config, base, tuple(request["classes"]), execution, trust)
     if request["dtype"] == "float64":
         adapter = doubled(adapter, config)
     return record(adapter, images, "predicted" if targets is None else targets, config.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from audit.errors import InputError, nearest
 from audit.explanations.quality.measured import flattened
@@ -32,6 +31,8 @@ def blurred(images: np.ndarray, spread: float = BLUR) -> np.ndarray:
         As `images`. Colour and layout at a coarse scale remain, and with them whatever evidence they hold: a
         marker larger than the blur is dimmed rather than removed.
     """
+    from scipy.ndimage import gaussian_filter
+
     if not spread > 0:
         raise InputError(f"spread of the blur is {spread}, allowed: above 0")
     deviation = spread * min(images.shape[1:3])

@@ -6,9 +6,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.linalg import solveh_banded
-from scipy.sparse.linalg import splu
 
 from audit.errors import InputError
 
@@ -76,6 +73,8 @@ class _Grid(NamedTuple):
 @lru_cache(maxsize=8)
 def _grid(height: int, width: int) -> _Grid:
     """Neighbours of every pixel."""
+    from scipy import sparse
+
     places = np.arange(height * width).reshape(height, width)
     pairs: list[tuple[np.ndarray, np.ndarray, float]] = []
     for down, right, weight in ((0, 1, DIRECT), (1, 0, DIRECT), (1, 1, DIAGONAL)):
@@ -93,6 +92,10 @@ def _solved(links: Any, totals: np.ndarray, known: np.ndarray) -> np.ndarray:
     """``(n, C)`` x of ``totals * x - links @ x = known``."""
     if len(totals) == 0:
         return known
+    from scipy import sparse
+    from scipy.linalg import solveh_banded
+    from scipy.sparse.linalg import splu
+
     lower = sparse.tril(links, -1).tocoo()
     below = lower.row - lower.col
     width = int(below.max(initial=0)) + 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from audit.errors import InputError
 from audit.explanations.maps import resize_map
@@ -38,6 +37,8 @@ class RankedMaps:
 
 def ranked(maps: np.ndarray) -> RankedMaps:
     """Rank the pixels of ``(N, h, w)`` maps, signed values as they are."""
+    from scipy.stats import rankdata
+
     problems = without_order(maps)
     flat = np.where((problems == "")[:, None], flattened(maps), 0)
     ranks = rankdata(flat, axis=1) - (flat.shape[1] + 1) / 2

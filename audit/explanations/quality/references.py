@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
 from audit.explanations.maps import resize_map
 
@@ -95,6 +94,8 @@ def reference_maps(images: np.ndarray, keys: Sequence[str | int], seed: int = 0)
 
 def _slope(grey: np.ndarray, along: int, across: int) -> np.ndarray:
     """Sobel's difference along one axis, smoothed across it; images do not touch each other."""
+    from scipy.ndimage import correlate1d
+
     smooth = correlate1d(grey, [1, 2, 1], axis=across, mode="reflect")
     return np.asarray(correlate1d(smooth, [-1, 0, 1], axis=along, mode="reflect"))
 
