@@ -38,7 +38,7 @@ audit-dependencies: ## Look up known weaknesses of the pinned packages (needs th
 	.audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 test: $(VENV)/.dev ## Set up, then run every test, in two processes (JOBS=1 for one)
-	$(BIN)/python -P -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -P -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## Lint, types and import rules
 	$(BIN)/ruff check .

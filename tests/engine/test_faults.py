@@ -16,6 +16,8 @@ from tests.engine.forked import STEPS, Forked
 from tests.integration.small import write_audit
 from tests.integration.test_run import assert_same_tables
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("FAIRCAM_KILLS", "48"))
 """Random ones; `make kill-test` asks for a thousand."""
 

@@ -21,6 +21,8 @@ from audit.run.shards import Receipt
 from tests.integration.small import faircam, write_audit
 from tests.integration.test_run import assert_same_tables
 
+pytestmark = pytest.mark.slow
+
 DEADLY = """
 import os, signal, time
 from PIL import Image

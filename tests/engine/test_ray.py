@@ -22,6 +22,8 @@ from tests.engine.test_pool import DEADLY
 from tests.integration.small import CLASSES, SIZE, faircam, write_audit
 from tests.integration.test_run import assert_same_tables
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray")
 
 CLUSTER = """

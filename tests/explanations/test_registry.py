@@ -45,7 +45,9 @@ def test_what_is_wrong_is_named(methods: list[Any], message: str) -> None:
 
 
 def test_every_method_says_what_it_is() -> None:
-    for name, method in explainers().items():
+    ours = {name: method for name, method in explainers().items() if method.__module__.startswith("audit.")}
+    assert len(ours) > 20
+    for name, method in ours.items():
         assert method.name == name
         assert method.title
         assert len(method.definition) > 40
@@ -54,7 +56,7 @@ def test_every_method_says_what_it_is() -> None:
         assert method().least(numpy_twin().spec) >= 0
         assert all(field.description for field in method.model_fields.values())
         assert method.needs_layer or not method.cams
-    titles = [method.title for method in explainers().values()]
+    titles = [method.title for method in ours.values()]
     assert len(set(titles)) == len(titles)
 
 

@@ -12,6 +12,8 @@ import yaml
 from audit.run import open_run
 from tests.integration.small import faircam, write_audit
 
+pytestmark = pytest.mark.slow
+
 CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "missing column": ({"data__label": "lable"}, ("images.csv", "no column 'lable'", "Did you mean 'label'?")),
     "misspelt key": ({"data__lable": "label"}, ("audit.yaml", "'data.lable'", "Did you mean 'label'?")),

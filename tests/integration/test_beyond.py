@@ -12,6 +12,8 @@ from audit.data.synthetic import SyntheticSpec, draw, write
 from audit.run import Run, open_run
 from tests.integration.small import faircam
 
+pytestmark = pytest.mark.slow
+
 NOISY = (0.3,) * 6
 PREPROCESSING = {"size": [48, 48], "mode": "RGB", "scale": [0, 1], "mean": [0.5] * 3, "std": [0.25] * 3}
 GROUPS = [{"column": name, "provenance": "by construction"} for name in ("tone", "marker")]

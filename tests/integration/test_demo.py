@@ -11,6 +11,8 @@ from audit.demo import run_demo
 from audit.errors import InputError, ModelError
 from audit.run import open_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:

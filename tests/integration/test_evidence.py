@@ -20,6 +20,8 @@ from reports.verify import verify
 from tests.derived_run import MODEL, build_derived
 from tests.integration.small import faircam
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2026, 11, 25)
 
 

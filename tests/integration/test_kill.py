@@ -17,6 +17,8 @@ from tests.integration.small import faircam, write_audit
 from tests.integration.test_passes import trained
 from tests.integration.test_run import assert_same_tables
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:

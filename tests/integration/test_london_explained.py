@@ -10,7 +10,7 @@ import pytest
 from audit.run import Run
 from tests.training.london_explained import compared
 
-pytestmark = [pytest.mark.shared, pytest.mark.torch, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.slow, pytest.mark.shared, pytest.mark.torch, pytest.mark.tensorflow]
 
 METHODS = ["saliency", "grad_cam", "integrated_gradients"]
 QUICK = [*METHODS[:2], {"name": "integrated_gradients", "max_steps": 16}]

@@ -24,6 +24,8 @@ from reports.verify import verify
 from reports.verify.files import check_data
 from tests.derived_run import build_derived
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2026, 11, 25)
 HOLDS_ROWS = ("auditor", "internal")
 Made = Callable[[str, bool], Path]
