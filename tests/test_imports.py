@@ -39,6 +39,11 @@ def test_packages_import_without_frameworks(module: str) -> None:
     assert not loaded_by(f"import {module}") & {"torch", "tensorflow", "keras", "streamlit", "matplotlib"}
 
 
+def test_a_worker_starts_without_scipy() -> None:
+    """Importing it takes longer than all of faircam; a pass that needs it does."""
+    assert not loaded_by("import audit.engine.station") & {"scipy", "statsmodels", "torch", "tensorflow", "keras"}
+
+
 def test_reading_a_run_needs_no_framework(tmp_path: Path) -> None:
     config = write_audit(tmp_path / "audit")
     assert faircam("run", config, "--out", tmp_path / "run").returncode == 0

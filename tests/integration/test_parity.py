@@ -151,3 +151,17 @@ def test_one_file_on_two_backends(both: Path) -> None:
     assert done.stdout.splitlines()[-1] == (
         "theirs and theirs on PyTorch agree on 4 images in images, weights, layer outputs, scores, input gradients, maps."
     )
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.tensorflow
+def test_the_second_backend_has_the_limit_too(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = parity_command._record
+
+    def hurried(name: str, request: dict[str, Any]) -> None:
+        record(name, {**request, "seconds": 0.001} if request["backend"] == "torch" else request)
+
+    monkeypatch.setattr(parity_command, "_record", hurried)
+    with pytest.raises(IncompleteRun, match="'theirs' was not loaded within 0.001 s"):
+        run_parity(load_config(AuditConfig, both), both.parent, ParityRequest("theirs", None))

@@ -54,11 +54,11 @@ def _run(request: dict[str, Any]) -> Recorded:
     if request["backend"] == "torch" and targets is not None:
         from audit.explanations.parity.torch_backend import record_on_torch
 
-        return record_on_torch(config, base, images, targets, trust=trust)
+        return record_on_torch(config, base, images, targets, trust=trust, seconds=request["seconds"])
     with bounded_time(request["seconds"]):
         adapter = load_model(config, base, tuple(request["classes"]), execution, trust)
-    if request["dtype"] == "float64":
-        adapter = doubled(adapter, config)
+        if request["dtype"] == "float64":
+            adapter = doubled(adapter, config)
     return record(adapter, images, "predicted" if targets is None else targets, config.name)
 
 

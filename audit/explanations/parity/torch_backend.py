@@ -31,13 +31,14 @@ from audit.models.keras_tracing import (
     to_record,
 )
 from audit.models.layer_choice import choose_layer, layer_infos
+from audit.models.limits import bounded_time
 from audit.trust import Trust
 
 __all__ = ["record_on_torch"]
 
 
 def record_on_torch(
-    config: ModelConfig, base: Path, images: np.ndarray, targets: np.ndarray, *, trust: Trust
+    config: ModelConfig, base: Path, images: np.ndarray, targets: np.ndarray, *, trust: Trust, seconds: float
 ) -> Recorded:
     """Record a Keras file on the PyTorch backend.
 
@@ -54,6 +55,8 @@ def record_on_torch(
         ``(N,)`` classes to explain.
     trust : Trust
         Whether Lambda layers that the file carries may run.
+    seconds : float
+        Longest that loading may take; the system ends the process that takes longer.
 
     Returns
     -------
@@ -74,9 +77,10 @@ def record_on_torch(
         with copied(config, base) as file:
             if file is None:
                 raise ModelError("names no file", where=config.name, fix="give it a `path:`")
-            model = read_model(file, trust)
-        if images.dtype == np.float64:
-            model = in_double(model, config.name)
+            with bounded_time(seconds):
+                model = read_model(file, trust)
+                if images.dtype == np.float64:
+                    model = in_double(model, config.name)
         return _recorded(model, config, images, targets)
     except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
         what = " ".join(str(error).split())[:300]
